@@ -1,0 +1,463 @@
+//! What an order is, which moves it can make, and what it tells others. No I/O.
+use serde::Serialize;
+use serde_json::{Value, json};
+use tenantry::{
+    access::{Actor, ActorType},
+    body, choice,
+    data::{FromRow, Row, made_at},
+    error::{Error, Result},
+    http::{Cursor, Named},
+    infra::events::Event,
+    utoipa::{self, ToSchema},
+    uuid::Uuid,
+    values::{Amount, Currency, Int, Line, List, Money, Notes, Text, Timestamp},
+};
+
+/// 99,999,999.99, for a price and for a total.
+const MOST: i64 = 9_999_999_999;
+
+choice! {
+    /// Where an order stands.
+    pub enum Status {
+        /// Placed.
+        Pending = "pending",
+        /// Accepted.
+        Confirmed = "confirmed",
+        /// Being worked on.
+        Processing = "processing",
+        /// Done; an end.
+        Completed = "completed",
+        /// Called off; an end.
+        Cancelled = "cancelled",
+    }
+}
+
+choice! {
+    /// Where an order can be moved to.
+    pub enum Target {
+        /// Accepted.
+        Confirmed = "confirmed",
+        /// Being worked on.
+        Processing = "processing",
+        /// Done.
+        Completed = "completed",
+        /// Called off.
+        Cancelled = "cancelled",
+    }
+}
+
+impl Status {
+    /// The status after a move, if the move is one.
+    pub fn moved_to(self, target: Target) -> Result<Self> {
+        use Status::{Cancelled, Completed, Confirmed, Pending, Processing};
+        match (self, target) {
+            (Pending, Target::Confirmed) => Ok(Confirmed),
+            (Confirmed, Target::Processing) => Ok(Processing),
+            (Processing, Target::Completed) => Ok(Completed),
+            (Pending | Confirmed | Processing, Target::Cancelled) => Ok(Cancelled),
+            _ => Err(Error::business_rule(format!("Cannot transition from {self} to {target}"))),
+        }
+    }
+}
+
+body! {
+    /// An order to place.
+    pub struct CreateOrder {
+        /// Who buys.
+        customer_id: Uuid,
+        /// What is bought.
+        items: List<CreateItem, 1, 50>,
+        /// A currency of ISO 4217 in any case; `usd` where it is left out.
+        currency: Option<Currency>,
+        /// For whoever handles the order.
+        notes: Option<Notes<500>>,
+    }
+}
+
+body! {
+    /// A line of an order to place.
+    pub struct CreateItem {
+        /// The product's identifier in the catalogue.
+        product_id: Text<1, 36>,
+        /// What the product is called.
+        product_name: Line<1, 200>,
+        /// How many.
+        quantity: Int<1, 1000>,
+        /// The price of one, a decimal with at most two places, as a string or a number.
+        unit_price: Amount<1, MOST>,
+    }
+}
+
+body! {
+    /// Where to move an order.
+    pub struct ChangeStatus {
+        /// `confirmed`, `processing`, `completed` or `cancelled`.
+        status: Target,
+        /// Why, for the history.
+        note: Option<Notes<500>>,
+    }
+}
+
+body! {
+    /// Which orders.
+    pub struct ListOrders {
+        /// `next_cursor` of the page before.
+        cursor: Option<Cursor>,
+        /// Rows in a page, 20 where it is left out.
+        limit: Option<Int<1, 100>>,
+        /// Only those that stand there.
+        status: Option<Status>,
+        /// Only this customer's.
+        customer_id: Option<Uuid>,
+        /// Only those placed at this time or later.
+        created_after: Option<Timestamp>,
+        /// Only those placed before this time.
+        created_before: Option<Timestamp>,
+    }
+}
+
+/// An order that may be placed: if you hold one, it is valid.
+pub struct NewOrder {
+    pub customer_id: Uuid,
+    pub items: Vec<NewItem>,
+    pub total: Money,
+    pub currency: Currency,
+    pub notes: Option<String>,
+}
+
+/// A line of it.
+pub struct NewItem {
+    pub product_id: String,
+    pub product_name: String,
+    pub quantity: i64,
+    pub unit_price: Money,
+}
+
+impl NewOrder {
+    /// Adds up the total; one over the limit is refused.
+    pub fn parse(body: CreateOrder) -> Result<Self> {
+        let items: Vec<_> = body.items.into_vec().into_iter().map(NewItem::from).collect();
+        let add = |sum: Money, item: &NewItem| sum.checked_add(item.unit_price.checked_mul(item.quantity)?);
+        let total = items.iter().try_fold(Money::from_minor(0), add);
+        let total = total.filter(|total| total.minor() <= MOST).ok_or_else(|| {
+            Error::field("items", format!("the total must be at most {}", Money::from_minor(MOST)))
+        })?;
+        let currency = body.currency.unwrap_or(Currency::USD);
+        Ok(Self { customer_id: body.customer_id, items, total, currency, notes: body.notes.map(Notes::into_string) })
+    }
+}
+
+impl From<CreateItem> for NewItem {
+    fn from(item: CreateItem) -> Self {
+        Self {
+            product_id: item.product_id.into_string(),
+            product_name: item.product_name.into_string(),
+            quantity: item.quantity.get(),
+            unit_price: item.unit_price.get(),
+        }
+    }
+}
+
+/// A stored order.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub id: Uuid,
+    pub customer_id: Uuid,
+    pub status: Status,
+    pub total: Money,
+    pub currency: String,
+    pub notes: Option<String>,
+    /// Counts the changes, from 1.
+    pub version: i64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub items: Vec<Item>,
+}
+
+/// A line of a stored order.
+#[derive(Clone, Debug)]
+pub struct Item {
+    pub order_id: Uuid,
+    pub id: Uuid,
+    pub product_id: String,
+    pub product_name: String,
+    pub quantity: i64,
+    pub unit_price: Money,
+}
+
+/// A step of an order's history.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub from: Option<Status>,
+    pub to: Status,
+    pub note: Option<String>,
+    pub actor: Actor,
+    pub at: Timestamp,
+}
+
+impl Named for Order {
+    const NOUN: &'static str = "Order";
+}
+
+impl Order {
+    /// A new order under this identifier, which also says when it was placed.
+    pub fn place(id: Uuid, new: NewOrder, mut new_id: impl FnMut() -> Uuid) -> Self {
+        let at = made_at(id);
+        let item = |item: NewItem| Item {
+            order_id: id,
+            id: new_id(),
+            product_id: item.product_id,
+            product_name: item.product_name,
+            quantity: item.quantity,
+            unit_price: item.unit_price,
+        };
+        Self {
+            id,
+            customer_id: new.customer_id,
+            status: Status::Pending,
+            total: new.total,
+            currency: new.currency.code().to_owned(),
+            notes: new.notes,
+            version: 1,
+            created_at: at,
+            updated_at: at,
+            items: new.items.into_iter().map(item).collect(),
+        }
+    }
+
+    /// Moves it on; answers where it stood.
+    pub fn move_to(&mut self, target: Target, now: Timestamp) -> Result<Status> {
+        let to = self.status.moved_to(target)?;
+        let from = std::mem::replace(&mut self.status, to);
+        self.version += 1;
+        self.updated_at = now.max(self.updated_at);
+        Ok(from)
+    }
+}
+
+/// `id, customer_id, status, total_minor, currency, notes, version, created_at, updated_at`.
+impl FromRow for Order {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            customer_id: row.get(1)?,
+            status: row.word(2, Status::from_word)?,
+            total: Money::from_minor(row.get(3)?),
+            currency: row.get(4)?,
+            notes: row.get(5)?,
+            version: row.get(6)?,
+            created_at: row.get(7)?,
+            updated_at: row.get(8)?,
+            items: Vec::new(),
+        })
+    }
+}
+
+/// `order_id, id, product_id, product_name, quantity, unit_price_minor`.
+impl FromRow for Item {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            order_id: row.get(0)?,
+            id: row.get(1)?,
+            product_id: row.get(2)?,
+            product_name: row.get(3)?,
+            quantity: row.get(4)?,
+            unit_price: Money::from_minor(row.get(5)?),
+        })
+    }
+}
+
+/// `from_status, to_status, note, actor_type, actor_id, at`.
+impl FromRow for Step {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        let from: Option<String> = row.get(0)?;
+        Ok(Self {
+            from: from.as_deref().and_then(Status::from_word),
+            to: row.word(1, Status::from_word)?,
+            note: row.get(2)?,
+            actor: Actor { r#type: row.word(3, ActorType::from_word)?, id: row.get(4)? },
+            at: row.get(5)?,
+        })
+    }
+}
+
+/// An order as the API shows it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Order)]
+pub struct OrderView {
+    /// Its identifier.
+    pub id: Uuid,
+    /// Who buys.
+    pub customer_id: Uuid,
+    /// Where it stands.
+    #[schema(inline)]
+    pub status: Status,
+    /// The sum of all lines.
+    #[schema(inline)]
+    pub total_amount: Money,
+    /// ISO 4217.
+    #[schema(pattern = "^[A-Z]{3}$")]
+    pub currency: String,
+    /// For whoever handles it.
+    #[schema(required)]
+    pub notes: Option<String>,
+    /// The lines, in the order given.
+    pub items: Vec<ItemView>,
+    /// When it was placed.
+    pub created_at: Timestamp,
+    /// When it was last moved.
+    pub updated_at: Timestamp,
+}
+
+/// A line of an order as the API shows it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrderItem)]
+pub struct ItemView {
+    /// Its identifier.
+    pub id: Uuid,
+    /// The product's identifier in the catalogue.
+    pub product_id: String,
+    /// What the product is called.
+    pub product_name: String,
+    /// How many.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub quantity: i64,
+    /// The price of one.
+    #[schema(inline)]
+    pub unit_price: Money,
+}
+
+/// The way of an order, oldest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrderHistory)]
+pub struct HistoryView {
+    /// The steps, the placing included.
+    pub data: Vec<StepView>,
+}
+
+/// A step of an order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrderStep)]
+pub struct StepView {
+    /// Where it stood; `null` for the placing.
+    #[schema(required, inline)]
+    pub from: Option<Status>,
+    /// Where it stood from then on.
+    #[schema(inline)]
+    pub to: Status,
+    /// Why.
+    #[schema(required)]
+    pub note: Option<String>,
+    /// Who did it.
+    pub actor: Actor,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl From<Order> for OrderView {
+    fn from(order: Order) -> Self {
+        Self {
+            id: order.id,
+            customer_id: order.customer_id,
+            status: order.status,
+            total_amount: order.total,
+            currency: order.currency,
+            notes: order.notes,
+            items: order.items.into_iter().map(ItemView::from).collect(),
+            created_at: order.created_at,
+            updated_at: order.updated_at,
+        }
+    }
+}
+
+impl From<Item> for ItemView {
+    fn from(item: Item) -> Self {
+        let Item { id, product_id, product_name, quantity, unit_price, .. } = item;
+        Self { id, product_id, product_name, quantity, unit_price }
+    }
+}
+
+impl From<Step> for StepView {
+    fn from(step: Step) -> Self {
+        let Step { from, to, note, actor, at } = step;
+        Self { from, to, note, actor, at }
+    }
+}
+
+/// An order was placed. Its data is the order.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub struct OrderCreated(pub OrderView);
+
+/// An order was moved on. Its data is the order, and where it stood.
+#[derive(Serialize)]
+pub struct OrderStatusChanged {
+    #[serde(flatten)]
+    pub order: OrderView,
+    pub previous_status: Status,
+}
+
+impl Event for OrderCreated {
+    const TYPE: &'static str = "order.created";
+    const DESCRIPTION: &'static str = "An order was placed";
+    fn example() -> Value {
+        example(Status::Pending)
+    }
+}
+
+impl Event for OrderStatusChanged {
+    const TYPE: &'static str = "order.status_changed";
+    const DESCRIPTION: &'static str = "An order was moved on";
+    fn example() -> Value {
+        let mut order = example(Status::Confirmed);
+        order["previous_status"] = json!(Status::Pending);
+        order
+    }
+}
+
+fn example(status: Status) -> Value {
+    json!({
+        "id": "0192f0c1-2a3b-7c4d-8e5f-6a7b8c9d0e1f",
+        "customer_id": "0192f0c1-2a3b-7c4d-8e5f-000000000001",
+        "status": status,
+        "total_amount": "59.98",
+        "currency": "USD",
+        "notes": null,
+        "items": [{
+            "id": "0192f0c1-2a3b-7c4d-8e5f-000000000002",
+            "product_id": "SKU-1",
+            "product_name": "A lamp",
+            "quantity": 2,
+            "unit_price": "29.99"
+        }],
+        "created_at": "2026-01-31T09:30:00.000Z",
+        "updated_at": "2026-01-31T09:30:00.000Z"
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_moves_as_the_contract_says_and_in_no_other_way() {
+        use Status::{Cancelled, Completed, Confirmed, Pending, Processing};
+        let allowed = [
+            (Pending, Target::Confirmed),
+            (Pending, Target::Cancelled),
+            (Confirmed, Target::Processing),
+            (Confirmed, Target::Cancelled),
+            (Processing, Target::Completed),
+            (Processing, Target::Cancelled),
+        ];
+        for from in [Pending, Confirmed, Processing, Completed, Cancelled] {
+            for target in Target::ALL {
+                let moved = from.moved_to(*target);
+                match allowed.contains(&(from, *target)) {
+                    true => assert_eq!(moved.unwrap().as_str(), target.as_str()),
+                    false => assert_eq!(moved.unwrap_err().detail(), format!("Cannot transition from {from} to {target}")),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What the demo shows: some dozens of orders in every status, spread over the last weeks.
+use super::{
+    model::{Order, Step, Target},
+    service, store,
+};
+use std::time::Duration;
+use tenantry::{
+    BoxFuture,
+    access::{Actor, ActorType},
+    data::{TenantConn, id_at},
+    domain::SeedTenant,
+    error::Result,
+    uuid::Uuid,
+    values::{Currency, Money},
+};
+
+const PRODUCTS: [(&str, &str, i64); 8] = [
+    ("LAMP-01", "Desk lamp", 4990),
+    ("CHAIR-02", "Office chair", 18_900),
+    ("DESK-03", "Standing desk", 42_500),
+    ("MUG-04", "Coffee mug", 1250),
+    ("BOOK-05", "Notebook, dotted", 890),
+    ("PEN-06", "Fountain pen", 3495),
+    ("BAG-07", "Laptop bag", 7900),
+    ("PLANT-08", "Potted fern", 2199),
+];
+
+/// Each way that an order can have gone.
+const WAYS: [&[Target]; 6] = [
+    &[Target::Confirmed, Target::Processing, Target::Completed],
+    &[Target::Confirmed, Target::Processing],
+    &[],
+    &[Target::Confirmed],
+    &[Target::Cancelled],
+    &[Target::Confirmed, Target::Cancelled],
+];
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Fills a tenant of the demo.
+pub fn seed<'a>(conn: &'a TenantConn, tenant: &'a SeedTenant) -> BoxFuture<'a, Result<()>> {
+    Box::pin(async move {
+        let count = if tenant.slug == "acme" { 48 } else { 12 };
+        let customers: Vec<_> = (0..5).map(|_| conn.new_id()).collect();
+        for i in 0..count {
+            let actor = Actor { r#type: ActorType::User, id: tenant.writers[i % tenant.writers.len()] };
+            insert(conn, i, u32::try_from(count - i).unwrap_or(1), &customers, actor).await?;
+        }
+        Ok(())
+    })
+}
+
+async fn insert(conn: &TenantConn, i: usize, age: u32, customers: &[Uuid], actor: Actor) -> Result<()> {
+    let placed_at = conn.now().minus(age * 11 * HOUR);
+    let lines = (0..=i % 3).map(|line| PRODUCTS[(i * 3 + line) % PRODUCTS.len()]);
+    let items: Vec<_> = lines
+        .zip(1..)
+        .map(|((id, name, price), quantity)| super::model::NewItem {
+            product_id: id.to_owned(),
+            product_name: name.to_owned(),
+            quantity,
+            unit_price: Money::from_minor(price),
+        })
+        .collect();
+    let total = Money::from_minor(items.iter().map(|item| item.unit_price.minor() * item.quantity).sum());
+    let notes = (i % 7 == 0).then(|| "Please leave it at the front desk.".to_owned());
+    let customer_id = customers[i % customers.len()];
+    let new = super::model::NewOrder { customer_id, items, total, currency: Currency::USD, notes };
+    let mut order = Order::place(id_at(placed_at)?, new, || conn.new_id());
+    service::insert(conn, &order, actor).await?;
+    for (step, target) in (1..).zip(WAYS[i % WAYS.len()]) {
+        let from = order.move_to(*target, order.created_at.plus(step * 2 * HOUR))?;
+        let moved = Step { from: Some(from), to: order.status, note: None, actor, at: order.updated_at };
+        store::insert_step(conn, &order, &moved).await?;
+    }
+    store::update_status(conn, &order).await
+}

@@ -1,0 +1,129 @@
+//! The SQL of orders, and only that.
+use super::model::{Item, Order, Status, Step};
+use tenantry::{
+    access::Actor,
+    data::TenantConn,
+    error::Result,
+    sql,
+    uuid::Uuid,
+};
+
+/// Which orders a list shows.
+pub struct Filter {
+    pub status: Option<Status>,
+    pub customer_id: Option<Uuid>,
+    /// From this identifier on: identifiers order as creation does, so a time is one too.
+    pub from: Uuid,
+    /// Below this identifier.
+    pub before: Uuid,
+    pub limit: i64,
+}
+
+pub async fn insert(conn: &TenantConn, order: &Order) -> Result<()> {
+    let sql = sql!(
+        "INSERT INTO orders (tenant_id, id, customer_id, status, total_minor, currency, notes, version, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+    );
+    let Order { id, customer_id, currency, notes, version, created_at, updated_at, .. } = order;
+    let (status, total) = (order.status.as_str(), order.total.minor());
+    conn.execute(sql, &[id, customer_id, &status, &total, currency, notes, version, created_at, updated_at]).await.map(drop)
+}
+
+pub async fn insert_item(conn: &TenantConn, line: i64, item: &Item) -> Result<()> {
+    let sql = sql!(
+        "INSERT INTO order_items (tenant_id, order_id, line, id, product_id, product_name, quantity, unit_price_minor) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+    );
+    let Item { order_id, id, product_id, product_name, quantity, unit_price } = item;
+    conn.execute(sql, &[order_id, &line, id, product_id, product_name, quantity, &unit_price.minor()]).await.map(drop)
+}
+
+pub async fn insert_step(conn: &TenantConn, order: &Order, step: &Step) -> Result<()> {
+    let sql = sql!(
+        "INSERT INTO order_history (tenant_id, order_id, version, from_status, to_status, note, actor_type, actor_id, at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+    );
+    let (from, to) = (step.from.map(Status::as_str), step.to.as_str());
+    let Actor { r#type, id } = step.actor;
+    conn.execute(sql, &[&order.id, &order.version, &from, &to, &step.note, &r#type.as_str(), &id, &step.at]).await.map(drop)
+}
+
+pub async fn find(conn: &TenantConn, id: Uuid) -> Result<Option<Order>> {
+    let sql = sql!(
+        "SELECT id, customer_id, status, total_minor, currency, notes, version, created_at, updated_at \
+         FROM orders WHERE tenant_id = $1 AND id = $2"
+    );
+    conn.fetch_optional(sql, &[&id]).await
+}
+
+/// Nobody else changes it until this transaction ends.
+pub async fn lock(conn: &TenantConn, id: Uuid) -> Result<Option<Order>> {
+    let sql = sql!(
+        "SELECT id, customer_id, status, total_minor, currency, notes, version, created_at, updated_at \
+         FROM orders WHERE tenant_id = $1 AND id = $2",
+        for update
+    );
+    conn.fetch_optional(sql, &[&id]).await
+}
+
+pub async fn items(conn: &TenantConn, order: Uuid) -> Result<Vec<Item>> {
+    let sql = sql!(
+        "SELECT order_id, id, product_id, product_name, quantity, unit_price_minor \
+         FROM order_items WHERE tenant_id = $1 AND order_id = $2 ORDER BY line"
+    );
+    conn.fetch_all(sql, &[&order]).await
+}
+
+pub async fn update_status(conn: &TenantConn, order: &Order) -> Result<()> {
+    let sql = sql!("UPDATE orders SET status = $3, version = $4, updated_at = $5 WHERE tenant_id = $1 AND id = $2");
+    conn.execute(sql, &[&order.id, &order.status.as_str(), &order.version, &order.updated_at]).await.map(drop)
+}
+
+pub async fn history(conn: &TenantConn, order: Uuid) -> Result<Vec<Step>> {
+    let sql = sql!(
+        "SELECT from_status, to_status, note, actor_type, actor_id, at \
+         FROM order_history WHERE tenant_id = $1 AND order_id = $2 ORDER BY version"
+    );
+    conn.fetch_all(sql, &[&order]).await
+}
+
+/// A statement a combination of filters, so that each finds its index: the page, and the items of its orders.
+macro_rules! page {
+    ($filter:literal) => {
+        (
+            sql!(concat!(
+                "SELECT id, customer_id, status, total_minor, currency, notes, version, created_at, updated_at FROM orders \
+                 WHERE tenant_id = $1 AND id < $2 AND id >= $3 ",
+                $filter,
+                " ORDER BY id DESC LIMIT $4"
+            )),
+            sql!(concat!(
+                "SELECT i.order_id, i.id, i.product_id, i.product_name, i.quantity, i.unit_price_minor FROM order_items i \
+                 WHERE i.tenant_id = $1 AND i.order_id IN \
+                 (SELECT id FROM orders WHERE tenant_id = $1 AND id < $2 AND id >= $3 ",
+                $filter,
+                " ORDER BY id DESC LIMIT $4) ORDER BY i.order_id DESC, i.line"
+            )),
+        )
+    };
+}
+
+/// The orders of a page, newest first, without and their items, in the same flight and of the same state.
+pub async fn list(conn: &TenantConn, filter: &Filter) -> Result<(Vec<Order>, Vec<Item>)> {
+    let Filter { status, customer_id, from, before, limit } = filter;
+    let status = status.map(Status::as_str);
+    let (page, items) = match (&status, customer_id) {
+        (None, None) => page!(""),
+        (Some(_), None) => page!("AND status = $5"),
+        (None, Some(_)) => page!("AND customer_id = $5"),
+        (Some(_), Some(_)) => page!("AND status = $5 AND customer_id = $6"),
+    };
+    let mut params: Vec<&dyn tenantry::data::Param> = vec![before, from, limit];
+    if let Some(status) = &status {
+        params.push(status);
+    }
+    if let Some(customer) = customer_id {
+        params.push(customer);
+    }
+    tenantry::try_join!(conn.fetch_all(page, &params), conn.fetch_all(items, &params))
+}

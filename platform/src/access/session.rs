@@ -1,0 +1,39 @@
+//! The question that every transaction of a signed-in person asks in its first flight.
+use super::{permission::Role, token::Caller};
+use crate::{
+    data::{Gate, Param, Row, Sql},
+    error::{Error, Result},
+    sql,
+    values::Timestamp,
+};
+use std::sync::OnceLock;
+
+/// Parameters: session, user, now.
+const SESSION_ROLE: Sql = sql!(
+    "SELECT u.role FROM sessions s JOIN users u ON u.tenant_id = $1 AND u.id = s.user_id \
+     WHERE s.tenant_id = $1 AND s.id = $2 AND s.user_id = $3 AND s.ended_at IS NULL AND s.expires_at > $4 \
+     AND u.status = 'active'"
+);
+
+/// Lets in whose session is alive, who is active, and whose role is enough.
+pub(super) struct SessionGate {
+    pub caller: Caller,
+    pub now: Timestamp,
+    pub permission: &'static str,
+    pub min_role: Role,
+    /// The role that was found.
+    pub role: OnceLock<Role>,
+}
+
+impl Gate for SessionGate {
+    fn question(&self) -> (Sql, Vec<&dyn Param>) {
+        (SESSION_ROLE, vec![&self.caller.session, &self.caller.user, &self.now])
+    }
+
+    fn admit(&self, row: Option<Row<'_>>) -> Result<()> {
+        let row = row.ok_or_else(|| Error::unauthorized("Invalid or expired token").caused_by("no such live session"))?;
+        let role = row.word(0, Role::from_word)?;
+        let _ = self.role.set(role);
+        if role < self.min_role { Err(Error::forbidden(self.permission)) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,205 @@
+//! The composition root: which domains there are, what goes around a request and in which order, and how the service
+//! starts and stops.
+use crate::{
+    access::TokenKeys,
+    cli,
+    config::{AuthSettings, Config},
+    core::{Core, HttpSettings, Parts},
+    data::{self, Db, DatabaseTarget, Migrations},
+    docs,
+    domain::Domain,
+    domains::{self, auth::service::Arrivals},
+    error::{Error, Result},
+    http::{CursorKey, Routes, frame, openapi},
+    infra::{clock::Clock, events::EventType, password::{PasswordHasherPool, Scheme}},
+};
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::{from_fn, from_fn_with_state},
+};
+use secrecy::{ExposeSecret, SecretString};
+use std::{process::ExitCode, time::Duration};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+    normalize_path::{NormalizePath, NormalizePathLayer},
+};
+use utoipa::openapi::OpenApi;
+
+/// A product: the platform and the domains that a team adds.
+///
+/// ```no_run
+/// fn main() -> std::process::ExitCode {
+///     tenantry::App::new().run()
+/// }
+/// ```
+pub struct App {
+    domains: Vec<Domain>,
+}
+
+/// The platform's own tables.
+const PLATFORM: Migrations = crate::migrations!("tenantry", ["V1__platform"]);
+
+/// The service as one value to be served: paths are the same with and without a trailing slash.
+pub type Service = NormalizePath<Router>;
+
+/// What [`App::core`] is put together from.
+pub struct CoreSettings {
+    /// The key that everything else is derived from.
+    pub secret_key: SecretString,
+    /// Keys that still verify tokens.
+    pub previous_keys: Vec<SecretString>,
+    /// The issuer of tokens.
+    pub issuer: String,
+    /// How passwords are hashed, and on how many threads.
+    pub passwords: (Scheme, usize),
+    /// How long sessions live.
+    pub auth: AuthSettings,
+    /// Limits of every request.
+    pub http: HttpSettings,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl App {
+    /// The platform alone.
+    pub fn new() -> Self {
+        Self { domains: vec![domains::auth::domain(), domains::health::domain()] }
+    }
+
+    /// Adds a domain of the product.
+    #[must_use]
+    pub fn domain(mut self, domain: Domain) -> Self {
+        self.domains.push(domain);
+        self
+    }
+
+    /// Does what the command line says; the exit code is the process's.
+    pub fn run(self) -> ExitCode {
+        cli::run(&self)
+    }
+
+    /// The domains, in the order in which they were added.
+    pub(crate) fn domains(&self) -> &[Domain] {
+        &self.domains
+    }
+
+    fn routes(&self) -> impl Iterator<Item = &Routes> {
+        self.domains.iter().flat_map(|domain| &domain.routes)
+    }
+
+    /// The events of all domains.
+    pub fn events(&self) -> impl Iterator<Item = &EventType> {
+        self.domains.iter().flat_map(|domain| &domain.events)
+    }
+
+    /// All migrations: the platform's first.
+    pub fn migrations(&self) -> Vec<Migrations> {
+        std::iter::once(PLATFORM).chain(self.domains.iter().filter_map(|domain| domain.migrations)).collect()
+    }
+
+    /// Brings a database up to date; safe when several nodes do so at once.
+    pub async fn migrate(&self, target: &DatabaseTarget) -> Result<()> {
+        data::migrate(target, &self.migrations()).await
+    }
+
+    /// Fills a database with the demo's tenants; answers which were made.
+    pub async fn seed(&self, db: &Db, clock: &Clock) -> Result<Vec<&'static str>> {
+        crate::seed::seed(db, clock, &self.domains).await
+    }
+
+    /// The OpenAPI document.
+    pub fn openapi(&self, title: &str) -> OpenApi {
+        let groups: Vec<_> = self.routes().collect();
+        openapi::document(title, env!("CARGO_PKG_VERSION"), &groups)
+    }
+
+    /// Puts the parts together that every request can reach.
+    pub fn core(&self, db: Db, settings: CoreSettings) -> Result<Core> {
+        let secret = settings.secret_key.expose_secret();
+        let lifetime = settings.auth.access_token;
+        Ok(Core::new(Parts {
+            db,
+            clock: settings.clock,
+            tokens: TokenKeys::hs256(&settings.secret_key, &settings.previous_keys, &settings.issuer, lifetime),
+            passwords: PasswordHasherPool::start(settings.passwords.0, settings.passwords.1)?,
+            arrivals: Arrivals::default(),
+            cursors: CursorKey::new(secret),
+            auth: settings.auth,
+            settings: settings.http,
+        }))
+    }
+
+    /// The whole service. From the outside in: one form of a path; id, time limit, error document, headers and log line;
+    /// CORS; panics; the routes.
+    pub fn service(&self, core: &Core, title: &str) -> Service {
+        let router = self.routes().fold(Router::new(), |router, routes| routes.mount(router));
+        let router = docs::routes(router, &self.openapi(title), core.settings.docs);
+        let router = router
+            .fallback(|| async { StatusCode::NOT_FOUND })
+            .layer(CatchPanicLayer::custom(frame::panicked))
+            .layer(cors(&core.settings.allowed_origins))
+            .layer(from_fn(frame::without_foreign_cors))
+            .layer(from_fn_with_state(core.clone(), frame::frame))
+            .with_state(core.clone());
+        tower::Layer::layer(&NormalizePathLayer::trim_trailing_slash(), router)
+    }
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins: Vec<_> = origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("x-request-id"),
+        ])
+        .expose_headers([
+            header::ETAG,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            HeaderName::from_static("idempotency-replayed"),
+            HeaderName::from_static("ratelimit"),
+            HeaderName::from_static("ratelimit-policy"),
+            HeaderName::from_static("x-request-id"),
+        ])
+        .max_age(Duration::from_secs(600))
+}
+
+/// Threads for password hashes: all cores but one, so that other requests always have one.
+pub(crate) fn hashing_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() - 1).max(1)
+}
+
+impl CoreSettings {
+    /// As configured; the secret is the configured one or, in demo mode, the one that its database keeps.
+    pub fn of(config: &Config, demo_secret: Option<SecretString>) -> Result<Self> {
+        let secret_key = config.secrets.secret_key.clone().or(demo_secret);
+        Ok(Self {
+            secret_key: secret_key.ok_or_else(|| Error::internal("SECRET_KEY is missing"))?,
+            previous_keys: config.secrets.previous_keys.clone(),
+            issuer: config.app_name.clone(),
+            passwords: (config.passwords, hashing_threads()),
+            auth: config.auth.clone(),
+            http: config.http.clone(),
+            clock: Clock::System,
+        })
+    }
+}
+
+/// The request type of the service, for those who call it without a socket.
+pub type ServiceRequest = Request;

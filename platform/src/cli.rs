@@ -1,0 +1,146 @@
+//! The command line. Wrong use exits 2; a start that cannot succeed exits 1 and says everything that is wrong at once.
+mod banner;
+mod serve;
+
+use crate::{
+    app::App,
+    config::{Config, Environment, Setting},
+    data::{self, Db},
+    infra::{clock::Clock, telemetry},
+};
+use clap::{Parser, Subcommand};
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+};
+
+/// A multi-tenant SaaS backend in one binary.
+///
+/// Without DATABASE_URL it serves a demo on an embedded database. Everything is set by environment variables or a .env
+/// file: `tenantry config` lists them.
+#[derive(Parser)]
+#[command(name = "tenantry", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API (this is what happens without a command)
+    Serve,
+    /// Bring the database up to date and exit
+    ///
+    /// Safe when several nodes run it at once. `serve` does it itself on SQLite, and elsewhere with AUTO_MIGRATE=true.
+    Migrate {
+        /// List the migrations and whether this database has them, and change nothing
+        #[arg(long)]
+        status: bool,
+    },
+    /// Fill the database with the demo's tenants; what is there stays. Refused in production
+    Seed,
+    /// Print the OpenAPI document
+    Openapi,
+    /// Print the effective configuration, secrets masked, and what is wrong with it
+    Config,
+}
+
+/// Reads the arguments, then the configuration, then does it.
+pub(crate) fn run(app: &App) -> ExitCode {
+    let command = Arguments::parse().command.unwrap_or(Command::Serve);
+    let environment = match Environment::load() {
+        Ok(environment) => environment,
+        Err(fault) => return refuse(&[fault]),
+    };
+    if matches!(command, Command::Config) {
+        let (_, faults, settings) = Config::read(&environment);
+        return show(&settings, &faults);
+    }
+    let config = match Config::load(&environment) {
+        Ok(config) => config,
+        // the document depends on nothing but the name, so it can always be printed
+        Err(_) if matches!(command, Command::Openapi) => Config::read(&environment).0,
+        Err(faults) => return refuse(&faults),
+    };
+    if matches!(command, Command::Openapi) {
+        let document = app.openapi(&config.app_name).to_pretty_json().unwrap_or_default();
+        return print(&document);
+    }
+    telemetry::start(config.log_format, &config.log_filter, colours());
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return refuse(&[format!("cannot start: {e}")]),
+    };
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Migrate { status } => migrate(app, &config, status).await,
+            Command::Seed => seed(app, &config).await,
+            _ => serve::serve(app, config).await,
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(faults) => refuse(&faults),
+    }
+}
+
+/// What went wrong, a line each.
+type Faults = Vec<String>;
+
+fn fault(what: &str, error: &crate::error::Error) -> Faults {
+    vec![format!("{what}: {}", error.cause_chain().unwrap_or_else(|| error.detail().to_owned()))]
+}
+
+async fn migrate(app: &App, config: &Config, status: bool) -> Result<(), Faults> {
+    let target = &config.database.target;
+    if !status {
+        app.migrate(target).await.map_err(|e| fault("cannot migrate", &e))?;
+    }
+    let states = data::states(target, &app.migrations()).await.map_err(|e| fault("cannot read the migrations", &e))?;
+    let lines = states.iter().map(|s| format!("{}  {}\n", if s.applied { "applied" } else { "pending" }, s.name));
+    print(&lines.collect::<String>());
+    Ok(())
+}
+
+async fn seed(app: &App, config: &Config) -> Result<(), Faults> {
+    if config.production {
+        return Err(vec!["ENVIRONMENT: production is not seeded: the demo's passwords are known to all".to_owned()]);
+    }
+    serve::bring_up_to_date(app, config).await?;
+    let db = Db::open(&config.database).map_err(|e| fault("cannot open the database", &e))?;
+    let made = app.seed(&db, &Clock::System).await.map_err(|e| fault("cannot seed", &e))?;
+    print(&match made.as_slice() {
+        [] => "The demo's tenants are there already.\n".to_owned(),
+        made => format!("Made: {}. Everybody's password: {}\n", made.join(", "), crate::seed::DEMO_PASSWORD),
+    });
+    Ok(())
+}
+
+fn show(settings: &[Setting], faults: &[String]) -> ExitCode {
+    let width = settings.iter().map(|s| s.name.len()).max().unwrap_or_default();
+    let line = |s: &Setting| format!("{:width$}  {}{}\n", s.name, s.shown, if s.set { "" } else { "  (default)" });
+    print(&settings.iter().map(line).collect::<String>());
+    if faults.is_empty() { ExitCode::SUCCESS } else { refuse(faults) }
+}
+
+/// A closed pipe (`| head`) is no fault.
+fn print(text: &str) -> ExitCode {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
+    ExitCode::SUCCESS
+}
+
+fn refuse(faults: &[String]) -> ExitCode {
+    let mut out = std::io::stderr();
+    for fault in faults {
+        let _ = writeln!(out, "error: {fault}");
+    }
+    ExitCode::from(1)
+}
+
+/// Colours are for terminals whose user wants them (no-color.org).
+fn colours() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "a convention of terminals, not a setting of the service")]
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stderr().is_terminal() && !refused
+}

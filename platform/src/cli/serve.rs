@@ -1,0 +1,108 @@
+//! `tenantry serve`: migrate where that is ours to do, seed the demo, listen, stop when told to.
+use super::{Faults, banner, fault};
+use crate::{
+    app::{App, CoreSettings},
+    config::Config,
+    data::{self, Db, Mode, SystemReason, SystemSql},
+    error::Result,
+    infra::{clock::Clock, secret},
+};
+use axum::ServiceExt;
+use secrecy::SecretString;
+use std::{net::SocketAddr, time::Duration};
+use tokio::{net::TcpListener, sync::oneshot};
+
+/// How long requests in flight may take to finish once the service is told to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+pub(super) async fn serve(app: &App, config: Config) -> std::result::Result<(), Faults> {
+    bring_up_to_date(app, &config).await?;
+    let db = Db::open(&config.database).map_err(|e| fault("cannot open the database", &e))?;
+    let demo_secret = if config.demo {
+        app.seed(&db, &Clock::System).await.map_err(|e| fault("cannot seed the demo", &e))?;
+        Some(demo_secret(&db).await.map_err(|e| fault("cannot keep the demo's secret", &e))?)
+    } else {
+        None
+    };
+    let settings = CoreSettings::of(&config, demo_secret).map_err(|e| fault("cannot start", &e))?;
+    let core = app.core(db.clone(), settings).map_err(|e| fault("cannot start", &e))?;
+    let address = SocketAddr::new(config.listen.host, config.listen.port);
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|e| vec![format!("cannot listen on {address}: {e}. Is it running already? PORT sets another")])?;
+    let address = listener.local_addr().map_err(|e| vec![format!("cannot listen on {address}: {e}")])?;
+    banner::print(&config, address);
+    listen(listener, app.service(&core, &config.app_name)).await?;
+    db.close();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn listen(listener: TcpListener, service: crate::app::Service) -> std::result::Result<(), Faults> {
+    let (told, stopping) = oneshot::channel();
+    let stop = async {
+        signal().await;
+        let _ = told.send(());
+    };
+    let make = ServiceExt::<axum::extract::Request>::into_make_service_with_connect_info::<SocketAddr>(service);
+    let serving = axum::serve(listener, make).with_graceful_shutdown(stop);
+    let overdue = async {
+        if stopping.await.is_err() {
+            std::future::pending::<()>().await; // serving ended by itself
+        }
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served.map_err(|e| vec![format!("stopped serving: {e}")]),
+        () = overdue => {
+            tracing::warn!("requests were still running after {GRACE:?} and are cut off");
+            Ok(())
+        }
+    }
+}
+
+/// SIGTERM, as service managers send it, or Ctrl-C.
+async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = tokio::signal::ctrl_c() => {}
+                }
+            }
+            Err(_) => _ = tokio::signal::ctrl_c().await,
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = tokio::signal::ctrl_c().await;
+    tracing::info!("stopping: requests in flight are finished first");
+}
+
+/// Migrates on SQLite and where `AUTO_MIGRATE` says so; a PostgreSQL that is behind is refused.
+pub(super) async fn bring_up_to_date(app: &App, config: &Config) -> std::result::Result<(), Faults> {
+    let target = &config.database.target;
+    if config.auto_migrate {
+        return app.migrate(target).await.map_err(|e| fault("cannot migrate", &e));
+    }
+    let states = data::states(target, &app.migrations()).await.map_err(|e| fault("cannot reach the database", &e))?;
+    match states.iter().filter(|state| !state.applied).count() {
+        0 => Ok(()),
+        behind => Err(vec![format!(
+            "the database is {behind} migration(s) behind: run `tenantry migrate`, or set AUTO_MIGRATE=true"
+        )]),
+    }
+}
+
+/// Made at the first start and kept, so that tokens outlive a restart.
+async fn demo_secret(db: &Db) -> Result<SecretString> {
+    let made = secret::encode(&secret::random()?);
+    db.system(SystemReason::DemoSecrets, Mode::Write, async |conn| {
+        let insert = SystemSql::new("INSERT INTO demo_secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING");
+        conn.execute(insert, &[&"secret_key", &made]).await?;
+        let kept = conn.fetch_optional(SystemSql::new("SELECT value FROM demo_secrets WHERE name = $1"), &[&"secret_key"]);
+        Ok(kept.await?.map_or_else(|| made.clone(), |value: String| value).into())
+    })
+    .await
+}

@@ -1,0 +1,169 @@
+//! Reading variables: each with its default, its check, and what is wrong with it.
+use secrecy::SecretString;
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+/// The variables a start sees.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// The process's variables over those of `.env` in the working directory. A `.env` that does not parse is a fault.
+    pub fn load() -> Result<Self, String> {
+        let mut variables = BTreeMap::new();
+        match dotenvy::dotenv_iter() {
+            Ok(lines) => {
+                for line in lines {
+                    let (name, value) = line.map_err(|e| format!(".env: {e}"))?;
+                    variables.insert(name, value);
+                }
+            }
+            Err(e) if e.not_found() => {}
+            Err(e) => return Err(format!(".env: {e}")),
+        }
+        #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+        variables.extend(std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))));
+        Ok(Self(variables))
+    }
+
+    /// Exactly these: for tests.
+    pub fn of<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+}
+
+/// A setting as `tenantry config` shows it.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The variable.
+    pub name: &'static str,
+    /// Its value; a secret is masked.
+    pub shown: String,
+    /// Whether it was set, or is the default.
+    pub set: bool,
+}
+
+/// Reads variables and collects what is wrong with them.
+pub(super) struct Reader<'e> {
+    environment: &'e Environment,
+    pub faults: Vec<String>,
+    pub settings: Vec<Setting>,
+}
+
+impl<'e> Reader<'e> {
+    pub fn new(environment: &'e Environment) -> Self {
+        Self { environment, faults: Vec::new(), settings: Vec::new() }
+    }
+
+    /// A set and empty variable is as good as none.
+    fn raw(&self, name: &str) -> Option<&'e str> {
+        self.environment.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    pub fn fault(&mut self, name: &str, why: impl fmt::Display) {
+        self.faults.push(format!("{name}: {why}"));
+    }
+
+    fn show(&mut self, name: &'static str, shown: impl fmt::Display, set: bool) {
+        self.settings.push(Setting { name, shown: shown.to_string(), set });
+    }
+
+    /// A variable read by `parse`, or the default.
+    pub fn parsed<T: fmt::Display>(&mut self, name: &'static str, default: T, parse: impl Fn(&str) -> Result<T, String>) -> T {
+        let value = match self.raw(name).map(parse) {
+            None => None,
+            Some(Ok(value)) => Some(value),
+            Some(Err(why)) => {
+                self.fault(name, why);
+                None
+            }
+        };
+        let set = value.is_some();
+        let value = value.unwrap_or(default);
+        self.show(name, &value, set);
+        value
+    }
+
+    /// A number from `least` to `most`.
+    pub fn number<T: FromStr + PartialOrd + fmt::Display + Copy>(&mut self, name: &'static str, default: T, least: T, most: T) -> T {
+        self.parsed(name, default, |text| match text.parse() {
+            Ok(number) if (least..=most).contains(&number) => Ok(number),
+            _ => Err(format!("must be a whole number from {least} to {most}, not {text:?}")),
+        })
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&mut self, name: &'static str, default: bool) -> bool {
+        self.parsed(name, default, |text| match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Ok(true),
+            "false" | "0" | "no" | "off" => Ok(false),
+            _ => Err(format!("must be true or false, not {text:?}")),
+        })
+    }
+
+    /// Any text.
+    pub fn text(&mut self, name: &'static str, default: &str) -> String {
+        self.parsed(name, default.to_owned(), |text| Ok(text.to_owned()))
+    }
+
+    /// Comma-separated, or a JSON list of strings.
+    pub fn list(&mut self, name: &'static str, default: &str) -> Vec<String> {
+        let joined = self.parsed(name, default.to_owned(), |text| {
+            if text.starts_with('[') {
+                let list: Result<Vec<String>, _> = serde_json::from_str(text);
+                list.map(|list| list.join(",")).map_err(|e| format!("is not a JSON list of strings: {e}"))
+            } else {
+                Ok(text.to_owned())
+            }
+        });
+        joined.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// A secret, from the variable, one of its other names, or the file that `…_FILE` names. Shown as set or not.
+    pub fn secret(&mut self, name: &'static str, others: &[&'static str]) -> Option<SecretString> {
+        let mut found = None;
+        for name in std::iter::once(&name).chain(others) {
+            let file = format!("{name}_FILE");
+            let from_file = self.raw(&file).map(|path| std::fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}")));
+            match (self.raw(name), from_file) {
+                (Some(_), Some(_)) => self.fault(name, format!("set either {name} or {file}, not both")),
+                (Some(value), None) => _ = found.get_or_insert(value.to_owned()),
+                (None, Some(Ok(value))) => _ = found.get_or_insert(value.trim_end_matches(['\r', '\n']).to_owned()),
+                (None, Some(Err(why))) => self.fault(&file, why),
+                (None, None) => {}
+            }
+        }
+        self.show(name, if found.is_some() { "********" } else { "" }, found.is_some());
+        found.map(SecretString::from)
+    }
+
+    /// A URL that may hold a password: shown without it.
+    pub fn url(&mut self, name: &'static str) -> Option<String> {
+        let file = format!("{name}_FILE");
+        let value = match (self.raw(name), self.raw(&file)) {
+            (Some(value), _) => Some(value.to_owned()),
+            (None, Some(path)) => match std::fs::read_to_string(path) {
+                Ok(value) => Some(value.trim().to_owned()),
+                Err(e) => {
+                    self.fault(&file, format!("cannot read {path}: {e}"));
+                    None
+                }
+            },
+            (None, None) => None,
+        };
+        self.show(name, value.as_deref().map_or(String::new(), masked_url), value.is_some());
+        value
+    }
+}
+
+/// `postgres://user:********@host/database`.
+fn masked_url(text: &str) -> String {
+    match url::Url::parse(text) {
+        Ok(mut url) if url.password().is_some() => {
+            let _ = url.set_password(Some("********"));
+            url.to_string()
+        }
+        Ok(_) => text.to_owned(),
+        Err(_) if text.contains('@') => "********".to_owned(),
+        Err(_) => text.to_owned(),
+    }
+}

@@ -1,0 +1,146 @@
+//! Bringing the schema up to date. Each domain has a set of migrations with a history table of its own, so domains
+//! number theirs without asking each other. Several nodes may run this at once.
+use super::{DatabaseTarget, postgres, settings::PostgresTarget, sqlite};
+use crate::error::{Error, Result};
+use refinery::{Migration, Runner};
+use std::path::Path;
+
+/// A set of migrations: the same file names for both databases. Made by [`migrations!`](crate::migrations).
+#[derive(Clone, Copy, Debug)]
+pub struct Migrations {
+    /// What the history table is called after: `orders` for `orders_migrations`.
+    pub set: &'static str,
+    /// Name, text for PostgreSQL, text for SQLite, in order.
+    pub files: &'static [(&'static str, &'static str, &'static str)],
+}
+
+/// `migrations!("orders", ["V1__orders"])` takes `migrations/postgres/V1__orders.sql` and
+/// `migrations/sqlite/V1__orders.sql` of the crate into the binary.
+#[macro_export]
+macro_rules! migrations {
+    ($set:literal, [$($file:literal),+ $(,)?]) => {
+        $crate::data::Migrations {
+            set: $set,
+            files: &[$((
+                $file,
+                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres/", $file, ".sql")),
+                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/", $file, ".sql")),
+            )),+],
+        }
+    };
+}
+
+/// One migration, for `tenantry migrate --status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationState {
+    /// `orders V1__orders`.
+    pub name: String,
+    /// Whether this database has it.
+    pub applied: bool,
+}
+
+enum Dialect {
+    Postgres,
+    Sqlite,
+}
+
+impl Migrations {
+    fn table(&self) -> String {
+        format!("{}_migrations", self.set)
+    }
+
+    fn runner(&self, dialect: &Dialect) -> Result<Runner> {
+        let text = |postgres, sqlite| if matches!(dialect, Dialect::Postgres) { postgres } else { sqlite };
+        let files = self.files.iter().map(|(name, p, s)| Migration::unapplied(name, text(*p, *s)));
+        let mut runner = Runner::new(&files.collect::<std::result::Result<Vec<_>, _>>().map_err(Error::internal)?);
+        runner.set_migration_table_name(self.table());
+        Ok(runner)
+    }
+
+    fn states(&self, applied: &[Migration]) -> Vec<MigrationState> {
+        let applied: Vec<_> = applied.iter().map(|m| format!("{}{}__{}", m.prefix(), m.version(), m.name())).collect();
+        let state = |name: &str| MigrationState {
+            name: format!("{} {name}", self.set),
+            applied: applied.iter().any(|a| a == name),
+        };
+        self.files.iter().map(|(name, ..)| state(name)).collect()
+    }
+}
+
+/// Another node may have been faster, or made the same roles in another database of the server at this moment.
+const TRIES: usize = 5;
+
+/// Applies what is missing; safe when several nodes do so at once.
+pub async fn migrate(target: &DatabaseTarget, sets: &[Migrations]) -> Result<()> {
+    for left in (0..TRIES).rev() {
+        let before = states(target, sets).await?;
+        let outcome = match target {
+            DatabaseTarget::Postgres(target) => migrate_postgres(target, sets).await,
+            DatabaseTarget::Sqlite(path) => sqlite::blocking(|| migrate_sqlite(path, sets)),
+        };
+        let Err(error) = outcome else { return Ok(()) };
+        let raced = format!("{error:?}").contains("concurrently updated") || states(target, sets).await? != before;
+        if left == 0 || !raced {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// All migrations and whether this database has them.
+pub async fn states(target: &DatabaseTarget, sets: &[Migrations]) -> Result<Vec<MigrationState>> {
+    let mut states = Vec::new();
+    match target {
+        DatabaseTarget::Postgres(target) => {
+            let mut client = target.connect().await?;
+            for set in sets {
+                let known = client.query_one("SELECT to_regclass($1::text) IS NOT NULL", &[&set.table()]).await;
+                let applied = if known.map_err(Error::unavailable)?.get(0) {
+                    let runner = set.runner(&Dialect::Postgres)?;
+                    runner.get_applied_migrations_async(&mut client).await.map_err(Error::unavailable)?
+                } else {
+                    Vec::new()
+                };
+                states.extend(set.states(&applied));
+            }
+        }
+        DatabaseTarget::Sqlite(path) => sqlite::blocking(|| {
+            let mut conn = sqlite::connect(path, true)?;
+            for set in sets {
+                let applied = if conn.table_exists(None::<&str>, set.table().as_str()).map_err(sqlite::classified)? {
+                    set.runner(&Dialect::Sqlite)?.get_applied_migrations(&mut conn).map_err(Error::unavailable)?
+                } else {
+                    Vec::new()
+                };
+                states.extend(set.states(&applied));
+            }
+            Ok::<_, Error>(())
+        })?,
+    }
+    Ok(states)
+}
+
+async fn migrate_postgres(target: &PostgresTarget, sets: &[Migrations]) -> Result<()> {
+    let mut client = target.connect().await?;
+    // held until the connection closes; the number is the first bytes of SHA-256("tenantry migrations")
+    client.batch_execute("SELECT pg_advisory_lock(5404319552844595557)").await.map_err(Error::unavailable)?;
+    for set in sets {
+        let runner = set.runner(&Dialect::Postgres)?;
+        runner.run_async(&mut client).await.map_err(|e| explained(set, e))?;
+        let grant = format!("GRANT SELECT ON {} TO PUBLIC", set.table());
+        client.batch_execute(&grant).await.map_err(Error::internal)?;
+    }
+    Ok(())
+}
+
+fn migrate_sqlite(path: &Path, sets: &[Migrations]) -> Result<()> {
+    let mut conn = sqlite::connect(path, true)?;
+    for set in sets {
+        set.runner(&Dialect::Sqlite)?.run(&mut conn).map_err(|e| explained(set, e))?;
+    }
+    Ok(())
+}
+
+fn explained(set: &Migrations, error: refinery::Error) -> Error {
+    Error::internal(format!("migrations of {}: {}", set.set, postgres::with_sources(&error)))
+}

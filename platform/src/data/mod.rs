@@ -1,0 +1,127 @@
+//! The tenant-scoped data layer: one SQL text and one row mapping over PostgreSQL and SQLite.
+//!
+//! [`TenantConn`] runs statements for one tenant and binds that tenant to `$1` itself; whoever holds one has been
+//! let in. [`SystemConn`] is for the little that has no tenant yet, under a named [`SystemReason`]. What differs
+//! between the two databases stays in here.
+mod id;
+mod migrate;
+mod postgres;
+mod row;
+mod settings;
+mod sql;
+mod sqlite;
+mod system;
+mod tenant;
+
+pub use id::{first_at, id_at, made_at, new_id};
+pub use migrate::{MigrationState, Migrations, migrate, states};
+pub use row::{Column, FromRow, Param, Row};
+pub use settings::{DatabaseSettings, DatabaseTarget};
+pub use sql::Sql;
+pub use system::{SystemConn, SystemReason, SystemSql};
+pub use tenant::{Gate, TenantConn};
+
+use crate::{error::Result, values::Timestamp};
+use std::sync::Arc;
+use tenant::Backend;
+use uuid::Uuid;
+
+/// Whether a transaction may change anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The database refuses changes; all statements see one state.
+    Read,
+    /// Changes, committed together.
+    Write,
+}
+
+/// What a transaction is opened with.
+#[derive(Clone)]
+struct Opening {
+    mode: Mode,
+    /// `None` for the system, which sees all tenants.
+    tenant: Option<Uuid>,
+    gate: Option<Arc<dyn Gate>>,
+}
+
+/// The database.
+#[derive(Clone)]
+pub struct Db(Pools);
+
+#[derive(Clone)]
+enum Pools {
+    Postgres(postgres::Server),
+    Sqlite(Arc<sqlite::Files>),
+}
+
+impl Db {
+    /// Opens the database. PostgreSQL is first spoken to by the first statement or by [`ping`](Self::ping).
+    pub fn open(settings: &DatabaseSettings) -> Result<Self> {
+        Ok(Self(match &settings.target {
+            DatabaseTarget::Postgres(config) => Pools::Postgres(postgres::Server::new(config.as_ref().clone(), settings)?),
+            DatabaseTarget::Sqlite(path) => Pools::Sqlite(Arc::new(sqlite::Files::open(path, settings)?)),
+        }))
+    }
+
+    fn begin(&self, opening: Opening) -> Backend {
+        match &self.0 {
+            Pools::Postgres(server) => Backend::Postgres(postgres::PgTx::new(server.clone(), opening)),
+            Pools::Sqlite(files) => Backend::Sqlite(sqlite::LiteTx::new(files.clone(), opening)),
+        }
+    }
+
+    /// A transaction of this tenant, behind a gate that is asked in the flight that opens it.
+    pub(crate) fn tenant(&self, tenant: Uuid, mode: Mode, now: Timestamp, gate: Arc<dyn Gate>) -> TenantConn {
+        TenantConn::new(self.begin(Opening { mode, tenant: Some(tenant), gate: Some(gate) }), tenant, now)
+    }
+
+    /// Runs a use case for a tenant without anybody signed in: what happens before a session is there.
+    pub(crate) async fn as_tenant<T>(
+        &self,
+        reason: SystemReason,
+        tenant: Uuid,
+        now: Timestamp,
+        work: impl AsyncFnOnce(&TenantConn) -> Result<T>,
+    ) -> Result<T> {
+        reason.count();
+        let opening = Opening { mode: Mode::Write, tenant: Some(tenant), gate: None };
+        let conn = TenantConn::new(self.begin(opening), tenant, now);
+        let value = work(&conn).await?;
+        conn.commit().await?;
+        Ok(value)
+    }
+
+    /// Runs statements that see all tenants.
+    pub(crate) async fn system<T>(
+        &self,
+        reason: SystemReason,
+        mode: Mode,
+        work: impl AsyncFnOnce(&SystemConn) -> Result<T>,
+    ) -> Result<T> {
+        reason.count();
+        let conn = SystemConn::new(self.begin(Opening { mode, tenant: None, gate: None }));
+        let value = work(&conn).await?;
+        conn.commit().await?;
+        Ok(value)
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        self.system(SystemReason::Health, Mode::Read, async |conn| conn.alive().await).await
+    }
+
+    /// Which of the two it is, for the log and for readiness.
+    pub fn kind(&self) -> &'static str {
+        match self.0 {
+            Pools::Postgres(_) => "postgresql",
+            Pools::Sqlite(_) => "sqlite",
+        }
+    }
+
+    /// Closes what is idle; what is in use closes when it comes back.
+    pub fn close(&self) {
+        if let Pools::Postgres(server) = &self.0 {
+            server.close();
+        }
+    }
+}

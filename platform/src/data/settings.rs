@@ -1,0 +1,93 @@
+//! Where the database is and how long anything may wait for it.
+use std::{path::PathBuf, str::FromStr, time::Duration};
+use url::Url;
+
+/// What the data layer needs to know.
+#[derive(Clone, Debug)]
+pub struct DatabaseSettings {
+    /// Which database.
+    pub target: DatabaseTarget,
+    /// The most connections at a time.
+    pub connections: usize,
+    /// How long a request waits for one; then it is a 503.
+    pub acquire_timeout: Duration,
+    /// SQLite alone: whether a commit survives a power cut, not only a crash of the process.
+    pub durable: bool,
+}
+
+/// A database of either kind.
+#[derive(Clone)]
+pub enum DatabaseTarget {
+    /// A server.
+    Postgres(Box<PostgresTarget>),
+    /// A file.
+    Sqlite(PathBuf),
+}
+
+/// A PostgreSQL server, and whether it is spoken to in TLS.
+#[derive(Clone)]
+pub struct PostgresTarget {
+    pub(super) config: tokio_postgres::Config,
+    /// `sslmode=require` or stricter: the certificate is always verified.
+    pub(super) tls: bool,
+    /// `sslrootcert`: trusted besides the system's certificates.
+    pub(super) root_certificate: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for DatabaseTarget {
+    /// Without the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Postgres(target) => write!(f, "PostgreSQL {:?}", target.config.get_hosts()),
+            Self::Sqlite(path) => write!(f, "SQLite {}", path.display()),
+        }
+    }
+}
+
+impl FromStr for DatabaseTarget {
+    type Err = String;
+
+    /// `postgres://…`, `postgresql://…`, `postgresql+asyncpg://…`, `sqlite:///absolute` or `sqlite://relative`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        const SHAPE: &str = "must be postgres://user@host/database or sqlite:///path/to/file.db";
+        let (scheme, rest) = text.split_once("://").ok_or(SHAPE)?;
+        match scheme {
+            "sqlite" | "sqlite+aiosqlite" => {
+                let path = rest.split('?').next().unwrap_or_default();
+                if path.is_empty() || path.ends_with('/') { Err(SHAPE.into()) } else { Ok(Self::Sqlite(path.into())) }
+            }
+            "postgres" | "postgresql" | "postgresql+asyncpg" => postgres(rest),
+            _ => Err(SHAPE.into()),
+        }
+    }
+}
+
+/// libpq's `sslmode` words that the driver does not know are folded to the one that verifies.
+fn postgres(rest: &str) -> Result<DatabaseTarget, String> {
+    let mut url = Url::parse(&format!("postgresql://{rest}")).map_err(|_| "is not a URL".to_owned())?;
+    let mut tls = false;
+    let mut root_certificate = None;
+    let mut kept = Vec::new();
+    for (name, value) in url.query_pairs() {
+        match (&*name, &*value) {
+            ("sslmode" | "ssl", "disable" | "allow" | "prefer" | "false") => {}
+            ("sslmode" | "ssl", "require" | "verify-ca" | "verify-full" | "true") => tls = true,
+            ("sslmode" | "ssl", other) => return Err(format!("has an unknown sslmode: {other}")),
+            ("sslrootcert", path) => root_certificate = Some(PathBuf::from(path)),
+            _ => kept.push((name.into_owned(), value.into_owned())),
+        }
+    }
+    url.set_query(None);
+    if !kept.is_empty() {
+        url.query_pairs_mut().extend_pairs(kept);
+    }
+    let mut config: tokio_postgres::Config = url.as_str().parse().map_err(|e: tokio_postgres::Error| {
+        let cause = std::error::Error::source(&e).map(ToString::to_string);
+        format!("is not understood: {}", cause.unwrap_or_else(|| e.to_string()))
+    })?;
+    if config.get_hosts().is_empty() {
+        return Err("names no host".into());
+    }
+    config.ssl_mode(if tls { tokio_postgres::config::SslMode::Require } else { tokio_postgres::config::SslMode::Disable });
+    Ok(DatabaseTarget::Postgres(Box::new(PostgresTarget { config, tls, root_certificate })))
+}

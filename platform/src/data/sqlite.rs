@@ -1,0 +1,223 @@
+//! SQLite: the same transactions over one writer and several readers of a file in WAL mode.
+use super::{DatabaseSettings, FromRow, Mode, Opening, Param, Row};
+use crate::{
+    error::{Error, Result},
+    values::Timestamp,
+};
+use rusqlite::{Connection, ErrorCode, functions::FunctionFlags};
+use std::{
+    ops::Deref,
+    path::{Path, PathBuf},
+    sync::{self, Arc},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
+};
+use uuid::Uuid;
+
+/// One writer behind an async mutex, so that nobody spins on SQLITE_BUSY, and at most as many readers as a pool would have.
+pub(super) struct Files {
+    path: PathBuf,
+    durable: bool,
+    acquire_timeout: Duration,
+    writer: Arc<Mutex<Connection>>,
+    readers: sync::Mutex<Vec<Connection>>,
+    reading: Arc<Semaphore>,
+}
+
+impl Files {
+    pub fn open(path: &Path, settings: &DatabaseSettings) -> Result<Self> {
+        let writer = connect(path, settings.durable)?;
+        Ok(Self {
+            path: path.into(),
+            durable: settings.durable,
+            acquire_timeout: settings.acquire_timeout,
+            writer: Arc::new(Mutex::new(writer)),
+            readers: sync::Mutex::default(),
+            reading: Arc::new(Semaphore::new(settings.connections)),
+        })
+    }
+
+    async fn hold(&self, mode: Mode) -> Result<Held> {
+        let full = |_| Error::unavailable("waited too long for the database");
+        match mode {
+            Mode::Write => {
+                let writer = tokio::time::timeout(self.acquire_timeout, self.writer.clone().lock_owned());
+                Ok(Held::Writer(writer.await.map_err(full)?))
+            }
+            Mode::Read => {
+                let permit = tokio::time::timeout(self.acquire_timeout, self.reading.clone().acquire_owned());
+                let permit = permit.await.map_err(full)?.map_err(Error::unavailable)?;
+                let idle = lock(&self.readers).pop();
+                let conn = idle.map_or_else(|| connect(&self.path, self.durable), Ok)?;
+                Ok(Held::Reader(conn, permit))
+            }
+        }
+    }
+}
+
+/// Nothing panics under this lock; if something did, a list of idle connections is still sound.
+fn lock(readers: &sync::Mutex<Vec<Connection>>) -> sync::MutexGuard<'_, Vec<Connection>> {
+    readers.lock().unwrap_or_else(sync::PoisonError::into_inner)
+}
+
+/// Opens the file as every connection has it.
+pub(super) fn connect(path: &Path, durable: bool) -> Result<Connection> {
+    let conn = Connection::open(path).map_err(|e| Error::unavailable(format!("{}: {e}", path.display())))?;
+    let synchronous = if durable { "FULL" } else { "NORMAL" };
+    conn.busy_timeout(Duration::from_secs(2)).map_err(classified)?;
+    conn.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON; \
+         PRAGMA trusted_schema = OFF; PRAGMA cache_size = -2000"
+    ))
+    .map_err(classified)?;
+    conn.set_prepared_statement_cache_capacity(256);
+    // the one function of PostgreSQL that statements use: the clock that all nodes share, and here there is one node
+    conn.create_scalar_function("clock_timestamp", 0, FunctionFlags::SQLITE_UTF8, |_| {
+        #[expect(clippy::disallowed_methods, reason = "this is the database's clock")]
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Timestamp::from_micros(0).plus(since))
+    })
+    .map_err(classified)?;
+    Ok(conn)
+}
+
+enum Held {
+    Reader(Connection, OwnedSemaphorePermit),
+    Writer(OwnedMutexGuard<Connection>),
+}
+
+impl Deref for Held {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        match self {
+            Self::Reader(conn, _) => conn,
+            Self::Writer(conn) => conn,
+        }
+    }
+}
+
+/// `open` is `None` until the first statement, and again once the transaction has ended.
+pub(super) struct LiteTx {
+    files: Arc<Files>,
+    opening: Opening,
+    open: Mutex<Option<Held>>,
+}
+
+impl LiteTx {
+    pub fn new(files: Arc<Files>, opening: Opening) -> Self {
+        Self { files, opening, open: Mutex::default() }
+    }
+
+    pub async fn run<T: FromRow>(&self, sql: &str, tenant: Option<&Uuid>, params: &[&dyn Param]) -> Result<(Vec<T>, u64)> {
+        let mut open = self.open.lock().await;
+        let conn = self.opened(&mut open).await?;
+        blocking(|| query(conn, sql, tenant, params, T::from_row))
+    }
+
+    pub async fn check(&self) -> Result<()> {
+        self.opened(&mut *self.open.lock().await).await.map(drop)
+    }
+
+    pub async fn commit(mut self) -> Result<()> {
+        if self.opening.mode == Mode::Read {
+            return Ok(());
+        }
+        let Some(conn) = self.open.get_mut() else { return Ok(()) };
+        blocking(|| conn.execute_batch("COMMIT")).map_err(classified)?; // if it fails, the drop rolls back
+        *self.open.get_mut() = None;
+        Ok(())
+    }
+
+    async fn opened<'o>(&self, open: &'o mut Option<Held>) -> Result<&'o Held> {
+        if open.is_none() {
+            let held = self.files.hold(self.opening.mode).await?;
+            let held = open.insert(held); // first, so that whatever happens next is rolled back
+            let begin = match self.opening.mode {
+                Mode::Read => "PRAGMA query_only = ON; BEGIN",
+                Mode::Write => "BEGIN IMMEDIATE",
+            };
+            let admitted = blocking(|| {
+                held.execute_batch(begin).map_err(classified)?;
+                self.ask(held)
+            });
+            if let Err(refusal) = admitted {
+                self.end(open.take());
+                return Err(refusal);
+            }
+        }
+        open.as_ref().ok_or_else(|| Error::internal("a transaction was not opened"))
+    }
+
+    fn ask(&self, conn: &Connection) -> Result<()> {
+        let (Some(gate), tenant) = (&self.opening.gate, self.opening.tenant) else { return Ok(()) };
+        let (sql, params) = gate.question();
+        let mut outcome = None;
+        query(conn, sql.sqlite, tenant.as_ref(), &params, |row| {
+            outcome.get_or_insert_with(|| gate.admit(Some(Row::Sqlite(match row { Row::Sqlite(row) => row, Row::Postgres(_) => return Ok(()) }))));
+            Ok(())
+        })?;
+        outcome.unwrap_or_else(|| gate.admit(None))
+    }
+
+    fn end(&self, held: Option<Held>) {
+        let Some(held) = held else { return };
+        let ended = held.execute_batch("ROLLBACK").is_ok() || held.is_autocommit();
+        if let (Held::Reader(conn, permit), true) = (held, ended) {
+            lock(&self.files.readers).push(conn);
+            drop(permit);
+        }
+    }
+}
+
+impl Drop for LiteTx {
+    fn drop(&mut self) {
+        let held = self.open.get_mut().take();
+        self.end(held);
+    }
+}
+
+/// Parameters are bound by name: to SQLite `$2` is a name, and its number is its place of first appearance.
+fn query<T>(
+    conn: &Connection,
+    sql: &str,
+    tenant: Option<&Uuid>,
+    params: &[&dyn Param],
+    mut read: impl FnMut(&Row<'_>) -> Result<T>,
+) -> Result<(Vec<T>, u64)> {
+    let mut statement = conn.prepare_cached(sql).map_err(classified)?;
+    let tenant = tenant.map(|tenant| tenant as &dyn Param);
+    for (i, param) in tenant.into_iter().chain(params.iter().copied()).enumerate() {
+        let name = format!("${}", i + 1);
+        let index = statement.parameter_index(&name).map_err(classified)?;
+        let index = index.ok_or_else(|| Error::internal(format!("a statement has no parameter {name}")))?;
+        statement.raw_bind_parameter(index, param).map_err(classified)?;
+    }
+    let (mut rows, mut all) = (statement.raw_query(), Vec::new());
+    while let Some(row) = rows.next().map_err(classified)? {
+        all.push(read(&Row::Sqlite(row))?);
+    }
+    drop(rows);
+    Ok((all, conn.changes()))
+}
+
+/// `block_in_place` panics on a current-thread runtime, where there is nobody to hand the other tasks to.
+pub(super) fn blocking<T>(f: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(f),
+        _ => f(),
+    }
+}
+
+/// A full, read-only or busy disk passes; the rest is a fault of ours.
+pub(super) fn classified(error: rusqlite::Error) -> Error {
+    use ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, ReadOnly, SystemIoFailure};
+    match error.sqlite_error_code() {
+        Some(CannotOpen | DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory | ReadOnly | SystemIoFailure) => {
+            Error::unavailable(error)
+        }
+        _ => Error::internal(error),
+    }
+}

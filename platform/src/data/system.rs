@@ -1,0 +1,96 @@
+//! What has no tenant: a closed list of reasons, each counted. If you are looking for a way to read a tenant's rows,
+//! this is not it: go through `Scope`.
+use super::{FromRow, Param, tenant::Backend};
+use crate::error::{Error, Result};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// Why something is done without a signed-in user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SystemReason {
+    /// A new tenant and its owner.
+    Register,
+    /// Finding a tenant by its slug, a user by e-mail.
+    Login,
+    /// Replacing a refresh token, which names its tenant.
+    Refresh,
+    /// Ending the session of a refresh token.
+    Logout,
+    /// Whether the database answers.
+    Health,
+    /// The demo's tenants.
+    Seed,
+    /// The demo's own secrets, kept in its database.
+    DemoSecrets,
+}
+
+impl SystemReason {
+    /// The name in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+            Self::Login => "login",
+            Self::Refresh => "refresh",
+            Self::Logout => "logout",
+            Self::Health => "health",
+            Self::Seed => "seed",
+            Self::DemoSecrets => "demo_secrets",
+        }
+    }
+
+    pub(super) fn count(self) {
+        metrics::counter!("tenantry_system_scope_total", "reason" => self.name()).increment(1);
+    }
+}
+
+/// A statement of the system. Nothing is bound by the layer: parameters begin at `$1`.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemSql(&'static str);
+
+impl SystemSql {
+    /// A statement that is not bound to a tenant.
+    pub(crate) const fn new(text: &'static str) -> Self {
+        Self(text)
+    }
+}
+
+/// Runs statements that see all tenants. Like [`TenantConn`](super::TenantConn) otherwise.
+pub struct SystemConn {
+    backend: Backend,
+    unsettled: AtomicUsize,
+}
+
+impl SystemConn {
+    pub(super) fn new(backend: Backend) -> Self {
+        Self { backend, unsettled: AtomicUsize::new(0) }
+    }
+
+    pub(crate) async fn fetch_all<T: FromRow>(&self, sql: SystemSql, params: &[&dyn Param]) -> Result<Vec<T>> {
+        Ok(self.run(sql, params).await?.0)
+    }
+
+    pub(crate) async fn fetch_optional<T: FromRow>(&self, sql: SystemSql, params: &[&dyn Param]) -> Result<Option<T>> {
+        Ok(self.fetch_all(sql, params).await?.into_iter().next())
+    }
+
+    pub(crate) async fn execute(&self, sql: SystemSql, params: &[&dyn Param]) -> Result<u64> {
+        Ok(self.run::<()>(sql, params).await?.1)
+    }
+
+    async fn run<T: FromRow>(&self, sql: SystemSql, params: &[&dyn Param]) -> Result<(Vec<T>, u64)> {
+        self.unsettled.fetch_add(1, Relaxed);
+        let answer = self.backend.run(sql.0, sql.0, None, params).await?;
+        self.unsettled.fetch_sub(1, Relaxed);
+        Ok(answer)
+    }
+
+    pub(super) async fn alive(&self) -> Result<()> {
+        self.run::<()>(SystemSql::new("SELECT 1"), &[]).await.map(drop)
+    }
+
+    pub(super) async fn commit(self) -> Result<()> {
+        if self.unsettled.load(Relaxed) > 0 {
+            return Err(Error::internal("a statement failed or was abandoned, and the use case went on"));
+        }
+        self.backend.commit().await
+    }
+}

@@ -1,0 +1,125 @@
+//! The connection that stores take.
+use super::{FromRow, Param, Row, Sql, postgres::PgTx, sqlite::LiteTx};
+use crate::{
+    error::{Error, Result},
+    values::Timestamp,
+};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use uuid::Uuid;
+
+/// Asked in the flight that opens a transaction, before any row is handed out: may this caller come in?
+pub trait Gate: Send + Sync {
+    /// The question, and its parameters from `$2` on.
+    fn question(&self) -> (Sql, Vec<&dyn Param>);
+    /// Judges the answer: the row, if there was one.
+    fn admit(&self, row: Option<Row<'_>>) -> Result<()>;
+}
+
+pub(super) enum Backend {
+    Postgres(PgTx),
+    Sqlite(LiteTx),
+}
+
+/// Runs statements for one tenant, which it binds to `$1` itself; `params` begin at `$2`.
+///
+/// Nothing is sent before the first statement. Statements that are polled together (`try_join!`) leave together, in the
+/// order of their first poll, and the first of them takes along the transaction's opening and the question of the
+/// gate. Await a statement or join it with others; one that was polled and then set aside holds up those after it, and
+/// they fail after five seconds.
+///
+/// A statement that failed or was dropped unfinished forbids the commit, also where its error was swallowed.
+pub struct TenantConn {
+    backend: Backend,
+    tenant: Uuid,
+    now: Timestamp,
+    unsettled: AtomicUsize,
+}
+
+impl TenantConn {
+    pub(super) fn new(backend: Backend, tenant: Uuid, now: Timestamp) -> Self {
+        Self { backend, tenant, now, unsettled: AtomicUsize::new(0) }
+    }
+
+    /// Whose rows these are.
+    pub fn tenant_id(&self) -> Uuid {
+        self.tenant
+    }
+
+    /// The instant of this transaction: taken once, so all that it writes has one time.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// An identifier for something that this transaction makes.
+    pub fn new_id(&self) -> Uuid {
+        super::new_id(self.now)
+    }
+
+    /// The one row of the answer; none is a fault of the caller.
+    pub async fn fetch_one<T: FromRow>(&self, sql: Sql, params: &[&dyn Param]) -> Result<T> {
+        self.fetch_optional(sql, params).await?.ok_or_else(|| Error::internal("a statement answered no row"))
+    }
+
+    /// The first row of the answer, if any.
+    pub async fn fetch_optional<T: FromRow>(&self, sql: Sql, params: &[&dyn Param]) -> Result<Option<T>> {
+        Ok(self.fetch_all(sql, params).await?.into_iter().next())
+    }
+
+    /// All rows of the answer.
+    pub async fn fetch_all<T: FromRow>(&self, sql: Sql, params: &[&dyn Param]) -> Result<Vec<T>> {
+        Ok(self.run(sql, params).await?.0)
+    }
+
+    /// The number of rows changed.
+    pub async fn execute(&self, sql: Sql, params: &[&dyn Param]) -> Result<u64> {
+        Ok(self.run::<()>(sql, params).await?.1)
+    }
+
+    async fn run<T: FromRow>(&self, sql: Sql, params: &[&dyn Param]) -> Result<(Vec<T>, u64)> {
+        self.unsettled.fetch_add(1, Relaxed);
+        let answer = self.backend.run(sql.postgres, sql.sqlite, Some(&self.tenant), params).await?;
+        self.unsettled.fetch_sub(1, Relaxed); // not reached by a statement that failed or was dropped
+        Ok(answer)
+    }
+
+    /// Whether the caller was let in; asks now if no statement has asked yet.
+    pub(crate) async fn check(&self) -> Result<()> {
+        match &self.backend {
+            Backend::Postgres(tx) => tx.check().await,
+            Backend::Sqlite(tx) => tx.check().await,
+        }
+    }
+
+    /// PostgreSQL answers the COMMIT of a failed transaction with a quiet ROLLBACK, hence the count.
+    pub(crate) async fn commit(self) -> Result<()> {
+        if self.unsettled.load(Relaxed) > 0 {
+            return Err(Error::internal("a statement failed or was abandoned, and the use case went on"));
+        }
+        self.backend.commit().await
+    }
+}
+
+impl Backend {
+    pub(super) async fn run<T: FromRow>(
+        &self,
+        postgres: &'static str,
+        sqlite: &'static str,
+        tenant: Option<&Uuid>,
+        params: &[&dyn Param],
+    ) -> Result<(Vec<T>, u64)> {
+        match self {
+            Self::Postgres(tx) => {
+                let (rows, changed) = tx.run(postgres, tenant, params).await?;
+                Ok((rows.iter().map(|row| T::from_row(&Row::Postgres(row))).collect::<Result<_>>()?, changed))
+            }
+            Self::Sqlite(tx) => tx.run(sqlite, tenant, params).await,
+        }
+    }
+
+    pub(super) async fn commit(self) -> Result<()> {
+        match self {
+            Self::Postgres(tx) => tx.commit().await,
+            Self::Sqlite(tx) => tx.commit().await,
+        }
+    }
+}

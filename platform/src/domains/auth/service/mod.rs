@@ -1,0 +1,184 @@
+//! Signing up, in and out. Passwords are hashed and compared between transactions, never within one.
+mod arrivals;
+mod refresh;
+
+pub use arrivals::Arrivals;
+pub use refresh::refresh;
+
+use super::{
+    Profile,
+    model::{Login, RefreshToken, Register, SessionView, Tenant, User, UserStatus},
+    store::{self, NewSession},
+};
+use crate::{
+    access::{Caller, Role, Tx},
+    core::Core,
+    data::{Mode, SystemReason, TenantConn, new_id},
+    error::{Error, Result},
+    http::Client,
+    infra::{password::Verdict, secret},
+    values::{Email, Slug, Timestamp},
+};
+use futures_util::try_join;
+use uuid::Uuid;
+
+/// Tries for a slug that was made from a name; each has 24 random bits.
+const SLUG_TRIES: usize = 5;
+
+/// A new tenant with its owner, signed in.
+pub async fn register(core: &Core, new: Register, client: &Client) -> Result<SessionView> {
+    if let Some(fault) = new.password.fault_for(&new.email) {
+        return Err(Error::field("password", fault));
+    }
+    let hash = core.passwords.hash(new.password.expose()).await?;
+    let given = new.tenant_slug.is_some();
+    let name = new.tenant_name.as_str();
+    let mut slug = new.tenant_slug.clone().unwrap_or_else(|| Slug::from_name(name, None));
+    for _ in 0..SLUG_TRIES {
+        match found(core, &new, &slug, &hash, client).await? {
+            Some(session) => return Ok(session),
+            None if given => break,
+            None => slug = Slug::from_name(name, Some(&hex(&secret::random()?[..3]))),
+        }
+    }
+    Err(Error::conflict(format!("The tenant slug '{}' is taken", slug.as_str())))
+}
+
+/// `None` if the slug is taken.
+async fn found(core: &Core, new: &Register, slug: &Slug, hash: &str, client: &Client) -> Result<Option<SessionView>> {
+    let now = core.clock.now();
+    let id = new_id(now);
+    let tenant = Tenant::new(id, new.tenant_name.as_str().to_owned(), slug, now);
+    let email = new.email.as_str().to_owned();
+    let mut owner = User::new(id, new_id(now), email, new.full_name.as_str().to_owned(), Role::Owner, now);
+    owner.last_login_at = Some(now);
+    let issued = core.db.as_tenant(SystemReason::Register, id, now, async |conn| {
+        if !store::insert_tenant(conn, &tenant).await? {
+            return Ok(None);
+        }
+        store::insert_user(conn, &owner, hash).await?;
+        start_session(core, conn, owner.id, client).await.map(Some)
+    });
+    match issued.await? {
+        Some(issued) => issued.view(core, owner, tenant, now).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Whoever signs in gets one answer for all that can be wrong, after the same work.
+pub async fn login(core: &Core, login: Login, client: &Client) -> Result<SessionView> {
+    let refused = || Error::unauthorized("Invalid credentials");
+    let slug = login.tenant_slug.as_str();
+    let tenant = core.db.system(SystemReason::Login, Mode::Read, async |conn| store::tenant_by_slug(conn, slug).await).await?;
+    let tenant = tenant.unwrap_or_default(); // of nobody: then there is no such person either
+    let email = Email::new(login.email.as_str()).map(Email::into_string).unwrap_or_default();
+    let now = core.clock.now();
+    let known = core.db.as_tenant(SystemReason::Login, tenant, now, async |conn| store::credentials(conn, &email).await);
+    let (user_id, status, stored) = match known.await? {
+        Some(known) => (known.user_id, Some(known.status), known.password_hash),
+        None => (Uuid::nil(), None, None),
+    };
+    let verdict = core.passwords.verify(login.password.expose(), stored.clone()).await?;
+    let (Some(stored), Some(UserStatus::Active), true) = (stored, status, verdict != Verdict::Wrong) else {
+        return Err(refused());
+    };
+    let renewed = match verdict {
+        Verdict::RightButOld => Some(core.passwords.hash(login.password.expose()).await?),
+        _ => None,
+    };
+    let signed_in = core.db.as_tenant(SystemReason::Login, tenant, now, async |conn| {
+        if !store::note_login(conn, user_id, &stored).await? {
+            return Err(refused()); // deactivated, or another password, since it was compared
+        }
+        if let Some(hash) = &renewed {
+            store::replace_hash(conn, user_id, hash).await?;
+        }
+        let issued = start_session(core, conn, user_id, client).await?;
+        let (user, tenant) = person(conn, user_id).await?;
+        Ok((issued, user, tenant))
+    });
+    let (issued, user, tenant) = signed_in.await?;
+    issued.view(core, user, tenant, now)
+}
+
+/// Ends the session of a refresh token. What is no token, or a dead one, is as good.
+pub async fn logout(core: &Core, token: &str) -> Result<()> {
+    let Some(token) = RefreshToken::read(token) else { return Ok(()) };
+    let end = async |conn: &TenantConn| match store::live_token(conn, &token.hash()).await? {
+        Some(stored) => store::end_session(conn, stored.session_id).await.map(drop),
+        None => Ok(()),
+    };
+    core.db.as_tenant(SystemReason::Logout, token.tenant, core.clock.now(), end).await
+}
+
+/// One's own profile.
+pub async fn me(tx: &Tx<Profile>) -> Result<(User, Tenant)> {
+    person(tx, tx.actor().id).await
+}
+
+async fn person(conn: &TenantConn, user: Uuid) -> Result<(User, Tenant)> {
+    let (user, tenant) = try_join!(store::user(conn, user), store::tenant(conn))?;
+    Ok((user.ok_or_else(|| Error::internal("a person vanished"))?, tenant))
+}
+
+/// A session and its first refresh token, in this transaction.
+async fn start_session(core: &Core, conn: &TenantConn, user_id: Uuid, client: &Client) -> Result<Issued> {
+    let (id, token) = (conn.new_id(), RefreshToken::new(conn.tenant_id())?);
+    let expires_at = expiry(core, conn.now(), conn.now());
+    let Client { ip, user_agent } = client;
+    store::insert_session(conn, &NewSession { id, user_id, expires_at, ip, user_agent }).await?;
+    store::insert_token(conn, &token.hash(), id, expires_at).await?;
+    Ok(Issued { session_id: id, token })
+}
+
+/// A refresh token's end: so long after its making, but not beyond what the session may last.
+fn expiry(core: &Core, now: Timestamp, signed_in_at: Timestamp) -> Timestamp {
+    now.plus(core.auth.refresh_token).min(signed_in_at.plus(core.auth.session))
+}
+
+/// What a committed transaction has issued.
+struct Issued {
+    session_id: Uuid,
+    token: RefreshToken,
+}
+
+impl Issued {
+    fn view(self, core: &Core, user: User, tenant: Tenant, now: Timestamp) -> Result<SessionView> {
+        let caller = Caller { tenant: tenant.id, user: user.id, session: self.session_id };
+        Ok(SessionView {
+            access_token: core.tokens.issue(caller, now)?,
+            refresh_token: self.token.text(),
+            token_type: "bearer",
+            expires_in: core.tokens.lifetime().as_secs(),
+            user: user.into(),
+            tenant: tenant.into(),
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A tenant of the demo with its people, all with one password; `None` if it is there already.
+pub(crate) async fn seed_tenant(
+    conn: &TenantConn,
+    name: &str,
+    slug: &Slug,
+    plan: &str,
+    people: &[(String, String, Role)],
+    password_hash: &str,
+) -> Result<Option<Vec<(Uuid, Role)>>> {
+    let now = conn.now();
+    let tenant = Tenant { plan: plan.to_owned(), ..Tenant::new(conn.tenant_id(), name.to_owned(), slug, now) };
+    if !store::insert_tenant(conn, &tenant).await? {
+        return Ok(None);
+    }
+    let mut ids = Vec::new();
+    for (email, full_name, role) in people {
+        let user = User::new(tenant.id, conn.new_id(), email.clone(), full_name.clone(), *role, now);
+        store::insert_user(conn, &user, password_hash).await?;
+        ids.push((user.id, *role));
+    }
+    Ok(Some(ids))
+}

@@ -1,0 +1,97 @@
+//! Replacing refresh tokens. Each is used once; a second use means that two hold it, and ends the session of both
+//! (RFC 9700, section 4.14.2). What is no theft is a second use that was already on its way when the first was committed:
+//! the decision record `docs/decisions/0004-concurrent-refresh.md` says how the two are told apart.
+use super::{
+    super::{
+        model::{RefreshToken, SessionView, StoredToken},
+        store,
+    },
+    Issued, expiry, person,
+};
+use crate::{
+    core::Core,
+    data::{SystemReason, TenantConn},
+    error::{Error, Result},
+};
+use futures_util::try_join;
+
+/// What a use of a token came to; committed in each case.
+enum Outcome<T> {
+    Renewed(T),
+    /// Another use of it won, or it is no live token.
+    Refused(&'static str),
+    /// It had been replaced before: its session is ended.
+    Reused(uuid::Uuid),
+}
+
+/// A new access token and a new refresh token for a refresh token.
+pub async fn refresh(core: &Core, token: &str) -> Result<SessionView> {
+    let refused = |why: &'static str| Error::unauthorized("Invalid or expired refresh token").caused_by(why);
+    let token = RefreshToken::read(token).ok_or_else(|| refused("not a token"))?;
+    let arrival = core.arrivals.arrive(token.hash());
+    let now = core.clock.now();
+    let outcome = core.db.as_tenant(SystemReason::Refresh, token.tenant, now, async |conn| {
+        let Some(stored) = store::live_token(conn, &token.hash()).await? else {
+            return Ok(Outcome::Refused("unknown, expired, or its session is over"));
+        };
+        let Some(replaced_at) = stored.replaced_at else {
+            return rotate(core, conn, &stored, &token).await;
+        };
+        if arrival.was_overtaken() || stored.clock.minus(arrival.at.elapsed()) <= replaced_at {
+            return Ok(Outcome::Refused("another use of it won"));
+        }
+        if stored.clock <= replaced_at.plus(core.auth.reuse_grace)
+            && let Some(renewed) = replace_lost(core, conn, &stored, &token).await?
+        {
+            return Ok(Outcome::Renewed(renewed));
+        }
+        store::end_session(conn, stored.session_id).await?;
+        Ok(Outcome::Reused(stored.session_id))
+    });
+    match outcome.await? {
+        Outcome::Renewed((issued, user, tenant)) => {
+            arrival.won();
+            issued.view(core, user, tenant, now)
+        }
+        Outcome::Refused(why) => Err(refused(why)),
+        Outcome::Reused(session) => {
+            tracing::warn!(tenant = %token.tenant, %session, "a replaced refresh token was used again: its session is ended");
+            Err(refused("a replaced token was used again: its session is ended"))
+        }
+    }
+}
+
+type Renewed = (Issued, super::User, super::Tenant);
+
+async fn rotate(core: &Core, conn: &TenantConn, stored: &StoredToken, token: &RefreshToken) -> Result<Outcome<Renewed>> {
+    let child = RefreshToken::new(token.tenant)?;
+    // waits for another use of it that has not committed yet
+    if !store::claim_token(conn, &token.hash(), &child.hash()).await? {
+        return Ok(Outcome::Refused("another use of it won"));
+    }
+    match prolong(core, conn, stored, child).await? {
+        Some(renewed) => Ok(Outcome::Renewed(renewed)),
+        None => Ok(Outcome::Refused("its session was ended meanwhile")),
+    }
+}
+
+/// The client may not have got the child that replaced this token, and nobody has used it.
+async fn replace_lost(core: &Core, conn: &TenantConn, stored: &StoredToken, token: &RefreshToken) -> Result<Option<Renewed>> {
+    let Some(lost) = &stored.replaced_by else { return Ok(None) };
+    let child = RefreshToken::new(token.tenant)?;
+    if !store::replace_lost_child(conn, &token.hash(), lost, &child.hash()).await? {
+        return Ok(None);
+    }
+    prolong(core, conn, stored, child).await
+}
+
+async fn prolong(core: &Core, conn: &TenantConn, stored: &StoredToken, child: RefreshToken) -> Result<Option<Renewed>> {
+    let expires_at = expiry(core, conn.now(), stored.signed_in_at);
+    let hash = child.hash();
+    let (lives, (), (user, tenant)) = try_join!(
+        store::prolong_session(conn, stored.session_id, expires_at),
+        store::insert_token(conn, &hash, stored.session_id, expires_at),
+        person(conn, stored.user_id),
+    )?;
+    Ok(lives.then_some((Issued { session_id: stored.session_id, token: child }, user, tenant)))
+}

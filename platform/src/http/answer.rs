@@ -1,0 +1,157 @@
+//! Answers in the contract's two envelopes.
+use super::{
+    describe::{DescribeOutput, Doc},
+    etag,
+};
+use crate::{error::Error, values::Reference};
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use std::borrow::Cow;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        Ref,
+        schema::{ObjectBuilder, SchemaType, Type},
+    },
+};
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => {
+            let mut response = Response::new(Body::from(bytes));
+            *response.status_mut() = status;
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+        Err(e) => Error::internal(e).into_response(),
+    }
+}
+
+/// Account plane: `{"success": true, "data": …}`.
+#[derive(Serialize)]
+pub struct DataOf<T> {
+    /// Always true: errors have a document of their own.
+    success: bool,
+    /// The object.
+    data: T,
+}
+
+impl<T: ToSchema> PartialSchema for DataOf<T> {
+    fn schema() -> Reference {
+        let always = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)).enum_values(Some([true]));
+        ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::Object))
+            .property("success", always)
+            .property("data", Ref::from_schema_name(T::name()))
+            .required("success")
+            .required("data")
+            .into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for DataOf<T> {
+    fn name() -> Cow<'static, str> {
+        format!("{}Data", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, Reference)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+    }
+}
+
+/// 200 in the account plane's envelope.
+pub struct Data<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Data<T> {
+    fn into_response(self) -> Response {
+        json(StatusCode::OK, &DataOf { success: true, data: self.0 })
+    }
+}
+
+impl<T: ToSchema> DescribeOutput for Data<T> {
+    fn describe(doc: &mut Doc) {
+        doc.answers::<DataOf<T>>(200, "Done", &[]);
+    }
+}
+
+/// 201 in the account plane's envelope.
+pub struct CreatedData<T>(pub T);
+
+impl<T: Serialize> IntoResponse for CreatedData<T> {
+    fn into_response(self) -> Response {
+        json(StatusCode::CREATED, &DataOf { success: true, data: self.0 })
+    }
+}
+
+impl<T: ToSchema> DescribeOutput for CreatedData<T> {
+    fn describe(doc: &mut Doc) {
+        doc.answers::<DataOf<T>>(201, "Created", &[]);
+    }
+}
+
+/// Resource plane: 200 with the bare object.
+pub struct Bare<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Bare<T> {
+    fn into_response(self) -> Response {
+        json(StatusCode::OK, &self.0)
+    }
+}
+
+impl<T: ToSchema> DescribeOutput for Bare<T> {
+    fn describe(doc: &mut Doc) {
+        doc.answers::<T>(200, "Done", &[]);
+    }
+}
+
+/// Resource plane: 201 with the bare object, its `Location` and its `ETag`.
+pub struct Created<T> {
+    location: String,
+    version: i64,
+    body: T,
+}
+
+impl<T> Created<T> {
+    /// Where the new resource is, and which version of it this is.
+    pub fn at(location: String, version: i64, body: T) -> Self {
+        Self { location, version, body }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        let mut response = json(StatusCode::CREATED, &self.body);
+        if let Ok(location) = HeaderValue::try_from(self.location) {
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        response.headers_mut().insert(header::ETAG, etag::header_value(self.version));
+        response
+    }
+}
+
+impl<T: ToSchema> DescribeOutput for Created<T> {
+    fn describe(doc: &mut Doc) {
+        doc.answers::<T>(201, "Created", &["Location", "ETag"]);
+    }
+}
+
+/// 204.
+pub struct NoContent;
+
+impl IntoResponse for NoContent {
+    fn into_response(self) -> Response {
+        StatusCode::NO_CONTENT.into_response()
+    }
+}
+
+impl DescribeOutput for NoContent {
+    fn describe(doc: &mut Doc) {
+        doc.answers_nothing(204, "Done");
+    }
+}

@@ -1,0 +1,157 @@
+//! What goes around every request: its id, its time limit, the error document, the headers of every answer, and its one
+//! line in the log.
+use crate::{access::Caller, core::Core, error::{Code, Error}, infra::secret};
+use axum::{
+    body::Body,
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use std::{
+    any::Any,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const LONGEST_REQUEST_ID: usize = 128;
+
+/// Filled by the extractor that finds out who calls, read by the log.
+#[derive(Clone, Default)]
+pub(crate) struct Who(Arc<OnceLock<Caller>>);
+
+impl Who {
+    pub(crate) fn is(&self, caller: Caller) {
+        let _ = self.0.set(caller); // once a request
+    }
+}
+
+/// The outermost layer.
+pub(crate) async fn frame(State(core): State<Core>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = request_id(request.headers());
+    let who = Who::default();
+    request.extensions_mut().insert(who.clone());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let versioned = request.uri().path().starts_with(super::routes::BASE);
+
+    let limit = core.settings.request_timeout;
+    let mut response = match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Error::unavailable(format!("took longer than {limit:?}")).into_response(),
+    };
+    let error = as_document(&mut response, &id);
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::try_from(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    add_security_headers(headers, versioned, core.settings.hsts);
+    log(&method, route.as_deref(), &response, &id, who.0.get(), began.elapsed(), error.as_ref());
+    response
+}
+
+/// The caller's own, if it is 1 to 128 visible ASCII characters, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let own = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let fits = |id: &&str| (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    own.filter(fits).map_or_else(
+        || secret::random().map_or_else(|_| "none".to_owned(), |bytes| secret::encode(&bytes[..16])),
+        str::to_owned,
+    )
+}
+
+/// Writes the body of whatever is no success, the router's own answers included.
+fn as_document(response: &mut Response, id: &str) -> Option<Error> {
+    let status = response.status();
+    let error = match response.extensions_mut().remove::<Error>() {
+        Some(error) => error,
+        None if status.is_client_error() || status.is_server_error() => {
+            let code = Code::of_status(status);
+            let detail = match code {
+                Code::NotFound => "There is nothing at this address",
+                Code::MethodNotAllowed => "This address does not take this method: see Allow",
+                code => code.title(),
+            };
+            Error::new(code, detail)
+        }
+        None => return None,
+    };
+    *response.status_mut() = error.code().status();
+    let document = error.document(id);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CONTENT_LENGTH, document.len().into());
+    *response.body_mut() = Body::from(document);
+    Some(error)
+}
+
+fn add_security_headers(headers: &mut HeaderMap, versioned: bool, hsts: bool) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // a page has one of its own
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(
+        "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+    ));
+    if versioned {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if hsts {
+        let two_years = HeaderValue::from_static("max-age=63072000; includeSubDomains");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, two_years);
+    }
+}
+
+fn log(
+    method: &axum::http::Method,
+    route: Option<&str>,
+    response: &Response,
+    id: &str,
+    who: Option<&Caller>,
+    took: Duration,
+    error: Option<&Error>,
+) {
+    let status = response.status().as_u16();
+    let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let (tenant, user, session) = (
+        who.map(|w| tracing::field::display(w.tenant)),
+        who.map(|w| tracing::field::display(w.user)),
+        who.map(|w| tracing::field::display(w.session)),
+    );
+    let code = error.map(|e| e.code().name());
+    let cause = error.and_then(Error::cause_chain);
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                target: "tenantry::request", request_id = id, %method, route, status, duration_us = took, tenant, user,
+                session, code, cause, "request"
+            )
+        };
+    }
+    if status >= 500 { line!(error) } else { line!(info) }
+}
+
+/// A panic is answered like any fault of ours; what it said goes to the log.
+pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response<Body> {
+    let said = panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
+    Error::internal(format!("panicked: {}", said.unwrap_or_default())).into_response()
+}
+
+/// An origin that is not listed gets no CORS header at all.
+pub(crate) async fn without_foreign_cors(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    if !headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+        for name in [
+            header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            header::ACCESS_CONTROL_MAX_AGE,
+        ] {
+            headers.remove(name);
+        }
+    }
+    response
+}

@@ -1,0 +1,23 @@
+//! What a handler is made of: extractors that refuse what the contract refuses, answers in the contract's shapes, and
+//! [`Routes`], which reads a handler's types into the OpenAPI document.
+mod answer;
+mod cursor;
+mod describe;
+mod etag;
+pub(crate) mod frame;
+mod id;
+mod json;
+pub(crate) mod openapi;
+mod public;
+mod query;
+mod routes;
+
+pub use answer::{Bare, Created, CreatedData, Data, DataOf, NoContent};
+pub use cursor::{Cursor, CursorKey, CursorPage, Paging};
+pub use describe::{DescribeInput, DescribeOutput, Doc};
+pub use etag::{Conditions, Tagged};
+pub use id::{Id, Named};
+pub use json::Json;
+pub use public::{Client, Public};
+pub use query::Query;
+pub use routes::{Endpoint, Routes};

@@ -1,0 +1,140 @@
+//! The OpenAPI 3.1 document, made from the routes.
+use super::routes::{Route, Routes};
+use crate::error::Code;
+use serde_json::json;
+use utoipa::openapi::{
+    ComponentsBuilder, Content, Info, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Tag,
+    extensions::Extensions,
+    path::{HttpMethod, OperationBuilder, PathItem},
+    response::ResponseBuilder,
+    schema::Schema,
+    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+};
+
+const PROBLEM: &str = "Problem";
+const BEARER: &str = "bearer";
+
+/// The whole document. `title` is the product's name.
+pub(crate) fn document(title: &str, version: &str, groups: &[&Routes]) -> OpenApi {
+    let mut paths = PathsBuilder::new();
+    let mut components = ComponentsBuilder::new().schema(PROBLEM, problem_schema());
+    let mut tags: Vec<&str> = Vec::new();
+    for route in groups.iter().flat_map(|group| &group.routes) {
+        for (name, schema) in &route.doc.schemas {
+            components = components.schema(name, schema.clone());
+        }
+        if !tags.contains(&route.tag) {
+            tags.push(route.tag);
+        }
+        paths = paths.path(&route.path, PathItem::new(http_method(route), operation(route)));
+    }
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some("The access_token of a session (POST /api/v1/auth/login)"));
+    components = components.security_scheme(BEARER, SecurityScheme::Http(bearer.build()));
+    let mut info = Info::new(title, version);
+    info.description = Some(
+        "Two planes: `auth` answers in the envelope `{\"success\": true, \"data\": …}`; resources are bare objects, \
+         their lists cursor pages. Every error is one document (RFC 9457), with all fields at fault in `details`."
+            .to_owned(),
+    );
+    OpenApiBuilder::new()
+        .info(info)
+        .paths(paths)
+        .components(Some(components.build()))
+        .tags(Some(tags.into_iter().map(Tag::new)))
+        .build()
+}
+
+fn http_method(route: &Route) -> HttpMethod {
+    match route.method.as_str() {
+        "POST" => HttpMethod::Post,
+        "PATCH" => HttpMethod::Patch,
+        "DELETE" => HttpMethod::Delete,
+        _ => HttpMethod::Get,
+    }
+}
+
+fn operation(route: &Route) -> OperationBuilder {
+    let doc = &route.doc;
+    let mut operation = OperationBuilder::new()
+        .tag(route.tag)
+        .operation_id(Some(&route.operation_id))
+        .summary(Some(route.summary))
+        .request_body(doc.body.clone());
+    if !doc.parameters.is_empty() {
+        operation = operation.parameters(Some(doc.parameters.clone()));
+    }
+    for (status, response) in &doc.responses {
+        operation = operation.response(status, response.clone());
+    }
+    match doc.permission {
+        Some((permission, min_role)) => {
+            let required = json!({ "permission": permission, "min_role": min_role });
+            operation = operation
+                .description(Some(format!("Permission `{permission}`: {min_role} and above.")))
+                .security(SecurityRequirement::new::<_, _, &str>(BEARER, []))
+                .extensions(Some(Extensions::from_iter([("x-permission", required)])));
+        }
+        None => operation = operation.description(Some("For anyone: no access token is asked for.")).securities(Some([])),
+    }
+    let mut codes = doc.errors.clone();
+    codes.extend([Code::InternalError, Code::ServiceUnavailable]);
+    for code in Code::ALL.iter().filter(|code| codes.contains(code)) {
+        operation = error_response(operation, *code, &codes);
+    }
+    operation
+}
+
+/// One answer a status; where several codes share it, it names them all.
+fn error_response(operation: OperationBuilder, code: Code, codes: &[Code]) -> OperationBuilder {
+    let names: Vec<_> = Code::ALL.iter().filter(|c| c.status() == code.status() && codes.contains(c)).map(|c| c.name()).collect();
+    let content = Content::new(Some(RefOr::Ref(Ref::from_schema_name(PROBLEM))));
+    let response = ResponseBuilder::new()
+        .description(format!("{} (`{}`)", code.title(), names.join("`, `")))
+        .content("application/problem+json", content);
+    operation.response(code.status().as_str(), response.build())
+}
+
+/// The error document, as `error.rs` writes it.
+fn problem_schema() -> RefOr<Schema> {
+    let codes: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
+    let types: Vec<_> = codes.iter().map(|code| code.to_ascii_lowercase()).collect();
+    let schema = json!({
+        "type": "object",
+        "description": "Every answer that is no success, whoever gives it (RFC 9457 with extension members).",
+        "required": ["type", "title", "status", "detail", "success", "code", "message", "details", "request_id"],
+        "properties": {
+            "type": { "type": "string", "enum": types, "description": "The code in lower case" },
+            "title": { "type": "string", "description": "The kind of error in words" },
+            "status": { "type": "integer", "minimum": 400, "maximum": 599, "description": "The HTTP status" },
+            "detail": { "type": "string", "description": "What is wrong this time" },
+            "success": { "type": "boolean", "enum": [false], "description": "Always false" },
+            "code": { "type": "string", "enum": codes, "description": "For programs to branch on" },
+            "message": { "type": "string", "description": "The same as detail" },
+            "details": {
+                "type": "array",
+                "description": "Every field at fault; empty where none is",
+                "items": {
+                    "type": "object",
+                    "required": ["field", "message"],
+                    "properties": {
+                        "field": { "type": "string", "description": "A path such as items[2].unit_price" },
+                        "message": { "type": "string", "description": "What is wrong with it" }
+                    }
+                }
+            },
+            "request_id": { "type": "string", "description": "Tell it to support: the log has it" }
+        }
+    });
+    serde_json::from_value(schema).unwrap_or_else(|_| RefOr::Ref(Ref::from_schema_name(PROBLEM))) // a constant: tested
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_problem_schema_is_one() {
+        assert!(matches!(super::problem_schema(), utoipa::openapi::RefOr::T(_)));
+    }
+}

@@ -1,0 +1,166 @@
+//! Routes with their documentation. A handler's first argument says who may call it: `Scope<P>` or `Public`; without
+//! one of them it is no [`Endpoint`] and does not compile:
+//!
+//! ```compile_fail,E0277
+//! use tenantry::{error::Result, http::{Data, Routes}};
+//! async fn unguarded() -> Result<Data<String>> { Ok(Data(String::new())) }
+//! let routes = Routes::new("notes").get("/notes", unguarded, "List notes");
+//! ```
+use super::{
+    Public,
+    describe::{DescribeInput, DescribeOutput, Doc},
+    query,
+};
+use crate::{
+    access::{Permission, Scope},
+    core::Core,
+    error::{Code, Error},
+};
+use axum::{
+    Router,
+    extract::Request,
+    handler::Handler,
+    http::Method,
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, MethodRouter, on},
+};
+
+/// Where the API begins.
+pub(crate) const BASE: &str = "/api/v1";
+
+/// Says who may call: the first argument of every handler.
+pub trait Admits: DescribeInput {}
+impl<P: Permission> Admits for Scope<P> {}
+impl Admits for Public {}
+
+/// A handler: `async fn(Scope<P> or Public, …) -> Result<an answer>`.
+pub trait Endpoint<Args, Answer>: Send + 'static {
+    /// What its types say of it.
+    fn describe(doc: &mut Doc);
+    /// The route of it.
+    fn route(self, method: MethodFilter) -> MethodRouter<Core>;
+}
+
+macro_rules! endpoints {
+    ($(($($arg:ident),*))*) => { $(
+        impl<F, Answering, Answer, M, First, $($arg),*> Endpoint<(M, First, $($arg,)*), Answer> for F
+        where
+            F: Fn(First, $($arg),*) -> Answering + Handler<(M, First, $($arg,)*), Core>,
+            Answering: Future<Output = Result<Answer, Error>>,
+            Answer: DescribeOutput,
+            First: Admits,
+            $($arg: DescribeInput,)*
+            M: 'static,
+            First: 'static,
+            $($arg: 'static,)*
+        {
+            fn describe(doc: &mut Doc) {
+                First::describe(doc);
+                $($arg::describe(doc);)*
+                Answer::describe(doc);
+            }
+
+            fn route(self, method: MethodFilter) -> MethodRouter<Core> {
+                on(method, self)
+            }
+        }
+    )* };
+}
+endpoints! { () (A) (A, B) (A, B, C) (A, B, C, D) }
+
+pub(crate) struct Route {
+    pub method: Method,
+    pub path: String,
+    pub tag: &'static str,
+    pub operation_id: String,
+    pub summary: &'static str,
+    pub doc: Doc,
+    router: MethodRouter<Core>,
+}
+
+/// The routes of a domain.
+pub struct Routes {
+    tag: &'static str,
+    base: &'static str,
+    pub(crate) routes: Vec<Route>,
+}
+
+impl Routes {
+    /// Routes under `/api/v1`, shown under this heading.
+    pub fn new(tag: &'static str) -> Self {
+        Self { tag, base: BASE, routes: Vec::new() }
+    }
+
+    /// Routes of the service itself, not under `/api/v1`.
+    pub(crate) fn at_root(tag: &'static str) -> Self {
+        Self { tag, base: "", routes: Vec::new() }
+    }
+
+    /// Reads.
+    #[must_use]
+    pub fn get<H: Endpoint<Args, Out>, Args, Out>(self, path: &str, handler: H, summary: &'static str) -> Self {
+        self.add(Method::GET, MethodFilter::GET, path, handler, summary)
+    }
+
+    /// Makes, or does.
+    #[must_use]
+    pub fn post<H: Endpoint<Args, Out>, Args, Out>(self, path: &str, handler: H, summary: &'static str) -> Self {
+        self.add(Method::POST, MethodFilter::POST, path, handler, summary)
+    }
+
+    /// Changes.
+    #[must_use]
+    pub fn patch<H: Endpoint<Args, Out>, Args, Out>(self, path: &str, handler: H, summary: &'static str) -> Self {
+        self.add(Method::PATCH, MethodFilter::PATCH, path, handler, summary)
+    }
+
+    /// Takes away.
+    #[must_use]
+    pub fn delete<H: Endpoint<Args, Out>, Args, Out>(self, path: &str, handler: H, summary: &'static str) -> Self {
+        self.add(Method::DELETE, MethodFilter::DELETE, path, handler, summary)
+    }
+
+    /// What the last route can refuse besides what its types say.
+    #[must_use]
+    pub fn refusing(mut self, codes: &[Code]) -> Self {
+        if let Some(last) = self.routes.last_mut() {
+            last.doc.errors.extend(codes);
+        }
+        self
+    }
+
+    fn add<H: Endpoint<Args, Out>, Args, Out>(
+        mut self,
+        method: Method,
+        filter: MethodFilter,
+        path: &str,
+        handler: H,
+        summary: &'static str,
+    ) -> Self {
+        let mut doc = Doc { is_read: method == Method::GET, ..Doc::default() };
+        H::describe(&mut doc);
+        let mut router = handler.route(filter);
+        if !doc.query {
+            doc.errors.push(Code::ValidationError);
+            router = router.layer(from_fn(no_query));
+        }
+        let name = std::any::type_name::<H>().rsplit("::").next().unwrap_or_default();
+        let operation_id = format!("{}_{name}", self.tag.to_lowercase().replace(' ', "_"));
+        let path = format!("{}{path}", self.base);
+        self.routes.push(Route { method, path, tag: self.tag, operation_id, summary, doc, router });
+        self
+    }
+
+    /// Adds them to the router.
+    pub(crate) fn mount(&self, router: Router<Core>) -> Router<Core> {
+        self.routes.iter().fold(router, |router, route| router.route(&route.path, route.router.clone()))
+    }
+}
+
+async fn no_query(request: Request, next: Next) -> Response {
+    match query::refuse(request.uri().query().unwrap_or_default()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}

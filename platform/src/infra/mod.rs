@@ -1,0 +1,7 @@
+//! What the domains stand on besides the database: time, randomness, password hashing, the outbox, the log.
+pub mod clock;
+pub mod events;
+pub mod outbox;
+pub mod password;
+pub mod secret;
+pub mod telemetry;

@@ -1,0 +1,219 @@
+//! Password hashes: bcrypt as any bcrypt library writes them, argon2id for what bcrypt would cut off. Hashing takes a
+//! third of a second of a core, so it runs on threads of its own behind a bounded queue: when that is full, a caller gets
+//! a 503 at once, and no other route gets slower.
+use crate::error::{Error, Result};
+use argon2::{
+    Algorithm, Argon2, Params, Version,
+    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+};
+use secrecy::{ExposeSecret, SecretString};
+use std::{
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+};
+use tokio::sync::oneshot;
+
+/// Bytes that bcrypt takes into account; it would ignore the rest without a word.
+const BCRYPT_BYTES: usize = 72;
+
+/// Waiting hashes per thread. At cost 12 the last of them waits about five seconds.
+const QUEUE_PER_THREAD: usize = 16;
+
+/// Which hash new passwords get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// bcrypt of this cost (each step doubles the work); argon2id where the password is over 72 bytes.
+    Bcrypt(u32),
+    /// argon2id for all.
+    Argon2id,
+}
+
+/// Threads that hash passwords, and the queue before them.
+#[derive(Clone)]
+pub struct PasswordHasherPool {
+    queue: mpsc::SyncSender<Job>,
+    scheme: Scheme,
+    decoys: Arc<Decoys>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Hashes of nothing, to be compared with where there is no account.
+struct Decoys {
+    bcrypt: String,
+    argon2: String,
+}
+
+/// How a password compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is another.
+    Wrong,
+    /// It is right.
+    Right,
+    /// It is right, and should be hashed anew by the current scheme.
+    RightButOld,
+}
+
+impl PasswordHasherPool {
+    /// Starts `threads` threads (at least one).
+    pub fn start(scheme: Scheme, threads: usize) -> Result<Self> {
+        let threads = threads.max(1);
+        let (queue, jobs) = mpsc::sync_channel::<Job>(threads * QUEUE_PER_THREAD);
+        let jobs = Arc::new(Mutex::new(jobs));
+        for i in 0..threads {
+            let jobs = jobs.clone();
+            let work = move || {
+                loop {
+                    let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    match job {
+                        Ok(job) => job(),
+                        Err(_) => return, // the pool is gone
+                    }
+                }
+            };
+            thread::Builder::new().name(format!("password-{i}")).spawn(work).map_err(Error::internal)?;
+        }
+        Ok(Self { queue, scheme, decoys: Arc::new(Decoys::of(scheme)) })
+    }
+
+    /// The hash to store.
+    pub async fn hash(&self, password: &str) -> Result<String> {
+        let (scheme, password) = (self.scheme, SecretString::from(password));
+        self.run(move || hash(scheme, password.expose_secret())).await?
+    }
+
+    /// Compares with a stored hash, or with none. A failure takes the same work in every case, so that its time does not
+    /// tell whether there is such an account.
+    pub async fn verify(&self, password: &str, stored: Option<String>) -> Result<Verdict> {
+        let (scheme, password, decoys) = (self.scheme, SecretString::from(password), self.decoys.clone());
+        self.run(move || verify(scheme, password.expose_secret(), stored.as_deref(), &decoys)).await
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let (send, receive) = oneshot::channel();
+        let job = Box::new(move || {
+            if !send.is_closed() {
+                let _ = send.send(work()); // the client may have gone away
+            }
+        });
+        let full = |_| Error::unavailable("the queue for password hashing is full").retry_after(5);
+        self.queue.try_send(job).map_err(full)?;
+        receive.await.map_err(|_| Error::internal("a password hash was lost"))
+    }
+}
+
+/// OWASP's parameters: 19 MiB, 2 passes, 1 lane.
+fn argon2id() -> Argon2<'static> {
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default())
+}
+
+fn hash(scheme: Scheme, password: &str) -> Result<String> {
+    match scheme {
+        Scheme::Bcrypt(cost) if password.len() <= BCRYPT_BYTES => {
+            let parts = bcrypt::hash_with_result(password, cost).map_err(Error::internal)?;
+            Ok(parts.format_for_version(bcrypt::Version::TwoB))
+        }
+        _ => argon2id().hash_password(password.as_bytes()).map(|hash| hash.to_string()).map_err(|e| Error::internal(e.to_string())),
+    }
+}
+
+fn bcrypt_matches(password: &str, stored: &str) -> bool {
+    // the length is looked at after the work: a longer password would match by its first 72 bytes
+    bcrypt::verify(password, stored).unwrap_or(false) && password.len() <= BCRYPT_BYTES
+}
+
+fn argon2_matches(password: &str, stored: &str) -> bool {
+    let parsed = PasswordHash::new(stored);
+    parsed.is_ok_and(|parsed| argon2id().verify_password(password.as_bytes(), &parsed).is_ok())
+}
+
+fn verify(scheme: Scheme, password: &str, stored: Option<&str>, decoys: &Decoys) -> Verdict {
+    let by_argon2 = stored.is_some_and(|stored| stored.starts_with("$argon2"));
+    let right = match stored {
+        Some(stored) if by_argon2 => argon2_matches(password, stored),
+        Some(stored) => bcrypt_matches(password, stored),
+        None => {
+            bcrypt_matches(password, &decoys.bcrypt);
+            false
+        }
+    };
+    if right {
+        return if stored.is_some_and(|stored| is_current(scheme, password, stored)) { Verdict::Right } else { Verdict::RightButOld };
+    }
+    // the other kind too, so that one bcrypt and one argon2id have been computed whatever there was
+    if by_argon2 {
+        bcrypt_matches(password, &decoys.bcrypt);
+    } else {
+        argon2_matches(password, &decoys.argon2);
+    }
+    Verdict::Wrong
+}
+
+fn is_current(scheme: Scheme, password: &str, stored: &str) -> bool {
+    match scheme {
+        Scheme::Bcrypt(cost) if password.len() <= BCRYPT_BYTES => {
+            stored.parse::<bcrypt::HashParts>().is_ok_and(|parts| parts.get_cost() == cost)
+        }
+        _ => stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+    }
+}
+
+impl Decoys {
+    /// Any salt and sum of the right form: what counts is the work of comparing with them.
+    fn of(scheme: Scheme) -> Self {
+        let cost = match scheme {
+            Scheme::Bcrypt(cost) => cost,
+            Scheme::Argon2id => 4, // nobody has a bcrypt hash but those who have not signed in since
+        };
+        Self {
+            bcrypt: format!("$2b${cost:02}$abcdefghijklmnopqrstuu5Lo0g67CiD3M4RpN1BmBb4Crp5w7dbK"),
+            argon2: "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+                .to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_73rd_byte_counts() {
+        let long = "a".repeat(72);
+        let stored = bcrypt::hash(&long, 4).unwrap();
+        let decoys = Decoys::of(Scheme::Bcrypt(4));
+        assert_eq!(verify(Scheme::Bcrypt(4), &long, Some(&stored), &decoys), Verdict::Right);
+        assert_eq!(verify(Scheme::Bcrypt(4), &format!("{long}b"), Some(&stored), &decoys), Verdict::Wrong);
+        let longer = hash(Scheme::Bcrypt(4), &format!("{long}b")).unwrap();
+        assert!(longer.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{longer}");
+        assert_eq!(verify(Scheme::Bcrypt(4), &format!("{long}b"), Some(&longer), &decoys), Verdict::Right);
+        assert_eq!(verify(Scheme::Bcrypt(4), &format!("{long}c"), Some(&longer), &decoys), Verdict::Wrong);
+        assert_eq!(verify(Scheme::Bcrypt(4), &long, Some(&longer), &decoys), Verdict::Wrong);
+    }
+
+    #[test]
+    fn hashes_of_other_libraries_verify_and_are_renewed() {
+        let decoys = Decoys::of(Scheme::Bcrypt(5));
+        for stored in [
+            // written by Python's bcrypt with the prefixes 2a and 2b
+            "$2a$04$hVoaZ2QC.8rVXPSY4EVpKuzfphEnk/V4zjHWjp32A5ObqoHv4zVmu",
+            "$2b$04$2PLci4ktDB7aj1DUtZ/he.H4aXjtVHZBwgYiy2IK8gxS4wgwExI.e",
+        ] {
+            assert_eq!(verify(Scheme::Bcrypt(5), "correct horse", Some(stored), &decoys), Verdict::RightButOld);
+            assert_eq!(verify(Scheme::Argon2id, "correct horse", Some(stored), &decoys), Verdict::RightButOld);
+            assert_eq!(verify(Scheme::Bcrypt(5), "correct horsf", Some(stored), &decoys), Verdict::Wrong);
+        }
+        for broken in ["", "$2b$", "$2b$04$short", "plain", "$argon2id$v=19$m=1"] {
+            assert_eq!(verify(Scheme::Bcrypt(4), "plain", Some(broken), &decoys), Verdict::Wrong, "{broken}");
+        }
+        assert!(hash(Scheme::Bcrypt(4), "correct horse").unwrap().starts_with("$2b$04$"));
+    }
+
+    #[test]
+    fn the_decoys_take_the_work_of_real_hashes() {
+        let decoys = Decoys::of(Scheme::Bcrypt(4));
+        assert!(bcrypt::verify("x", &decoys.bcrypt).is_ok(), "not refused for its form");
+        assert!(PasswordHash::new(&decoys.argon2).is_ok());
+    }
+}

@@ -1,0 +1,31 @@
+//! The log: one structured line a request, written by the request log; everything else is about the process.
+use std::io::IsTerminal;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// For people on a terminal, JSON elsewhere.
+    pub fn detect() -> Self {
+        if std::io::stderr().is_terminal() { Self::Pretty } else { Self::Json }
+    }
+}
+
+/// Starts logging to standard error. `filter` is as `RUST_LOG` has it.
+pub fn start(format: LogFormat, filter: &str, colours: bool) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // a second start in one process (tests) keeps the first
+    let _ = match format {
+        LogFormat::Pretty => registry.with(layer.with_target(false).with_ansi(colours)).try_init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+    };
+}

@@ -1,0 +1,108 @@
+//! Instants.
+use super::{At, Faults, Input, Parse, Reference, string_schema};
+use serde::{Serialize, Serializer};
+use std::{fmt, time::Duration};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::schema::{KnownFormat, SchemaFormat},
+};
+
+/// An instant in microseconds since 1970-01-01T00:00:00Z, as both databases keep it. On the wire RFC 3339 in UTC with
+/// milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// From microseconds since 1970.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since 1970.
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Whole milliseconds since 1970, rounded down.
+    pub const fn as_millis(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// Whole seconds since 1970, rounded down.
+    pub const fn as_seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// That much later.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// That much earlier.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// Reads RFC 3339 with any offset.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let shaped = text.len() >= 20 && text.as_bytes()[10].eq_ignore_ascii_case(&b'T');
+        let instant: jiff::Timestamp = text.parse().ok().filter(|_| shaped)?;
+        Some(Self(instant.as_microsecond()))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.as_millis()) {
+            Ok(instant) => write!(f, "{instant:.3}"),
+            Err(_) => f.write_str("9999-12-31T23:59:59.999Z"), // beyond the calendar
+        }
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Parse for Timestamp {
+    fn parse(input: Input<'_>, at: &At<'_>, faults: &mut Faults) -> Option<Self> {
+        let text = input.string(at, faults)?;
+        let instant = Self::from_rfc3339(&text);
+        if instant.is_none() {
+            faults.add(at, "not a time as RFC 3339 has it, such as 2026-01-31T09:30:00Z");
+        }
+        instant
+    }
+    fn schema() -> Reference {
+        <Self as PartialSchema>::schema()
+    }
+    fn example() -> serde_json::Value {
+        "2026-01-31T09:30:00.000Z".into()
+    }
+}
+
+impl PartialSchema for Timestamp {
+    fn schema() -> Reference {
+        string_schema().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))).into()
+    }
+}
+impl ToSchema for Timestamp {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_in_utc() {
+        let at = Timestamp::from_rfc3339("2026-01-31T10:30:00.123456+01:00").unwrap();
+        assert_eq!(at.to_string(), "2026-01-31T09:30:00.123Z");
+        assert_eq!(Timestamp::from_micros(0).to_string(), "1970-01-01T00:00:00.000Z");
+        for text in ["", "2026-01-31", "2026-01-31 10:30:00Z", "2026-13-31T10:30:00Z", "now", "2026-01-31T10:30:00"] {
+            assert_eq!(Timestamp::from_rfc3339(text), None, "{text}");
+        }
+    }
+}
