@@ -1,0 +1,5 @@
+//! All tests that need the whole product. `TENANTRY_TEST_DATABASE` says on which database they run (`sqlite` or
+//! `postgres`); `scripts/test` runs them on both.
+mod auth;
+mod orders;
+mod support;

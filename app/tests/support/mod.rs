@@ -1,0 +1,217 @@
+//! The harness: a product of its own for each test, on a database of its own, spoken to as its users do.
+//!
+//! ```ignore
+//! let app = TestApp::start().await;
+//! let acme = app.tenant("acme").await;
+//! acme.member.post("/orders", order()).await.created();
+//! acme.viewer.post("/orders", order()).await.refused(403, "FORBIDDEN");
+//! ```
+pub mod database;
+pub mod http;
+
+use database::TestDatabase;
+use http::Client;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+use tenantry::{
+    App,
+    app::{CoreSettings, Service},
+    config::AuthSettings,
+    core::{Core, HttpSettings},
+    data::Db,
+    infra::{clock::Clock, password::Scheme},
+    uuid::Uuid,
+    values::Timestamp,
+};
+
+/// A password that everybody in a test has.
+pub const PASSWORD: &str = "a long walk in the rain";
+/// The key under which a test's tokens are signed.
+pub const SECRET_KEY: &str = "0f9c1d2e3b4a59687766554433221100-of-a-test";
+/// bcrypt at cost 4: what is tested is not its slowness.
+pub const SCHEME: Scheme = Scheme::Bcrypt(4);
+
+/// The product on a fresh, migrated database, with a clock that stands still until it is moved.
+pub struct TestApp {
+    pub app: App,
+    pub core: Core,
+    pub service: Service,
+    pub clock: Clock,
+    pub database: Arc<TestDatabase>,
+}
+
+/// What a test may set otherwise.
+pub struct Options {
+    pub connections: usize,
+    pub reuse_grace: Duration,
+    pub docs: bool,
+    pub request_timeout: Duration,
+    pub clock: Clock,
+    /// PostgreSQL alone: a port to speak to instead of the server's own.
+    pub through: Option<u16>,
+    pub scheme: (Scheme, usize),
+    pub allowed_origins: Vec<String>,
+    pub public_url_is_https: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let noon = Timestamp::from_rfc3339("2026-01-31T12:00:00Z").unwrap();
+        Self {
+            connections: 10,
+            reuse_grace: Duration::ZERO,
+            docs: true,
+            request_timeout: Duration::from_secs(30),
+            clock: Clock::fixed(noon),
+            through: None,
+            scheme: (SCHEME, 1),
+            allowed_origins: vec!["http://localhost:3000".to_owned()],
+            public_url_is_https: false,
+        }
+    }
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        Self::start_with(Options::default()).await
+    }
+
+    pub async fn start_with(options: Options) -> Self {
+        let database = Arc::new(TestDatabase::create().await);
+        Self::on(database, options).await
+    }
+
+    /// Another node on the same database.
+    pub async fn on(database: Arc<TestDatabase>, options: Options) -> Self {
+        let app = tenantry_app::app();
+        let db = Db::open(&database.settings(options.connections, options.through)).unwrap();
+        let clock = options.clock.clone();
+        let core = app.core(db, settings(options)).unwrap();
+        let service = app.service(&core, "Test API");
+        Self { app, core, service, clock, database }
+    }
+
+    /// Somebody without a token.
+    pub fn anyone(&self) -> Client {
+        Client::new(self.service.clone(), None)
+    }
+
+    /// Somebody with this access token.
+    pub fn with_token(&self, token: &str) -> Client {
+        Client::new(self.service.clone(), Some(token.to_owned()))
+    }
+
+    /// A tenant with a person in every role, all signed in.
+    pub async fn tenant(&self, slug: &str) -> Tenant {
+        let register = json!({
+            "tenant_name": slug, "tenant_slug": slug, "email": format!("owner@{slug}.test"), "password": PASSWORD,
+            "full_name": "Olivia Owner"
+        });
+        let session = self.anyone().post("/auth/register", register).await.created()["data"].take();
+        let id: Uuid = session["tenant"]["id"].as_str().unwrap().parse().unwrap();
+        let owner = Person::of(self, &session);
+        for role in ["admin", "member", "viewer"] {
+            self.database.insert_user(id, &format!("{role}@{slug}.test"), role, owner.user_id).await;
+        }
+        let [admin, member, viewer] = [
+            self.sign_in(slug, "admin").await,
+            self.sign_in(slug, "member").await,
+            self.sign_in(slug, "viewer").await,
+        ];
+        Tenant { id, slug: slug.to_owned(), owner, admin, member, viewer }
+    }
+
+    /// A new session of a person of [`tenant`](Self::tenant).
+    pub async fn sign_in(&self, slug: &str, role: &str) -> Person {
+        let session = self.anyone().post("/auth/login", login(slug, role)).await.ok()["data"].take();
+        Person::of(self, &session)
+    }
+}
+
+fn settings(options: Options) -> CoreSettings {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    CoreSettings {
+        secret_key: SecretString::from(SECRET_KEY),
+        previous_keys: Vec::new(),
+        issuer: "Test API".to_owned(),
+        passwords: options.scheme,
+        auth: AuthSettings {
+            access_token: Duration::from_secs(30 * 60),
+            refresh_token: 7 * DAY,
+            session: 60 * DAY,
+            reuse_grace: options.reuse_grace,
+        },
+        http: HttpSettings {
+            max_body_bytes: 262_144,
+            request_timeout: options.request_timeout,
+            hsts: options.public_url_is_https,
+            allowed_origins: options.allowed_origins,
+            docs: options.docs,
+        },
+        clock: options.clock,
+    }
+}
+
+/// A tenant and its people.
+pub struct Tenant {
+    pub id: Uuid,
+    pub slug: String,
+    pub owner: Person,
+    pub admin: Person,
+    pub member: Person,
+    pub viewer: Person,
+}
+
+impl Tenant {
+    pub fn people(&self) -> [(&'static str, &Person); 4] {
+        [("viewer", &self.viewer), ("member", &self.member), ("admin", &self.admin), ("owner", &self.owner)]
+    }
+}
+
+/// Somebody who is signed in; speaks as a [`Client`].
+#[derive(Clone)]
+pub struct Person {
+    client: Client,
+    pub user_id: Uuid,
+    pub access_token: String,
+    pub refresh_token: String,
+}
+
+impl Person {
+    fn of(app: &TestApp, session: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let access_token = text(&session["access_token"]);
+        Self {
+            client: app.with_token(&access_token),
+            user_id: session["user"]["id"].as_str().unwrap().parse().unwrap(),
+            access_token,
+            refresh_token: text(&session["refresh_token"]),
+        }
+    }
+}
+
+impl std::ops::Deref for Person {
+    type Target = Client;
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// The body of a sign-in.
+pub fn login(slug: &str, role: &str) -> Value {
+    json!({ "tenant_slug": slug, "email": format!("{role}@{slug}.test"), "password": PASSWORD })
+}
+
+/// The body of an order of two lines, 59.98 and 1.00.
+pub fn order() -> Value {
+    json!({
+        "customer_id": "0192f0c1-2a3b-7c4d-8e5f-000000000001",
+        "items": [
+            { "product_id": "SKU-1", "product_name": "A lamp", "quantity": 2, "unit_price": "29.99" },
+            { "product_id": "SKU-2", "product_name": "A bulb", "quantity": 1, "unit_price": 1.00 }
+        ],
+        "currency": "eur",
+        "notes": "Ring twice.\nThank you."
+    })
+}
