@@ -14,7 +14,14 @@ async fn a_tenant_signs_up_signs_in_and_out() {
     let body = json!({ "refresh_token": acme.member.refresh_token });
     let session = app.anyone().post("/auth/refresh", body.clone()).await.ok();
     assert_ne!(session["data"]["refresh_token"], body["refresh_token"]);
-    let wrong = json!({ "tenant_slug": "acme", "email": "member@acme.test", "password": format!("{PASSWORD}!") });
-    app.anyone().post("/auth/login", wrong).await.refused(401, "UNAUTHORIZED");
-    app.anyone().post("/auth/login", login("acme", "member")).await.ok();
+    let wrong =
+        json!({ "tenant_slug": "acme", "email": "member@acme.test", "password": format!("{PASSWORD}!") });
+    app.anyone()
+        .post("/auth/login", wrong)
+        .await
+        .refused(401, "UNAUTHORIZED");
+    app.anyone()
+        .post("/auth/login", login("acme", "member"))
+        .await
+        .ok();
 }

@@ -1,5 +1,7 @@
 //! All tests that need the whole product. `TENANTRY_TEST_DATABASE` says on which database they run (`sqlite` or
 //! `postgres`); `scripts/test` runs them on both.
+mod architecture;
 mod auth;
+mod guards;
 mod orders;
 mod support;

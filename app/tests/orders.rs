@@ -12,5 +12,8 @@ async fn a_member_places_an_order_and_a_viewer_reads_it() {
     assert_eq!(placed["currency"], "EUR");
     let path = location.strip_prefix("/api/v1").unwrap();
     assert_eq!(acme.viewer.get(path).await.ok(), placed);
-    acme.viewer.post("/orders/", order()).await.refused(403, "FORBIDDEN");
+    acme.viewer
+        .post("/orders/", order())
+        .await
+        .refused(403, "FORBIDDEN");
 }

@@ -5,13 +5,18 @@ use crate::{
     cli,
     config::{AuthSettings, Config},
     core::{Core, HttpSettings, Parts},
-    data::{self, Db, DatabaseTarget, Migrations},
+    data::{self, DatabaseTarget, Db, Migrations},
     docs,
     domain::Domain,
-    domains::{self, auth::service::Arrivals},
+    domains,
     error::{Error, Result},
     http::{CursorKey, Routes, frame, openapi},
-    infra::{clock::Clock, events::EventType, password::{PasswordHasherPool, Scheme}},
+    infra::{
+        arrivals::Arrivals,
+        clock::Clock,
+        events::EventType,
+        password::{PasswordHasherPool, Scheme},
+    },
 };
 use axum::{
     Router,
@@ -72,12 +77,22 @@ impl Default for App {
 impl App {
     /// The platform alone.
     pub fn new() -> Self {
-        Self { domains: vec![domains::auth::domain(), domains::health::domain()] }
+        Self {
+            domains: vec![domains::auth::domain(), domains::health::domain()],
+        }
     }
 
     /// Adds a domain of the product.
+    ///
+    /// # Panics
+    /// If there is one of this name already: a mistake of the program, found at its first start.
     #[must_use]
     pub fn domain(mut self, domain: Domain) -> Self {
+        assert!(
+            self.domains.iter().all(|other| other.name != domain.name),
+            "two domains are called {}",
+            domain.name
+        );
         self.domains.push(domain);
         self
     }
@@ -85,11 +100,6 @@ impl App {
     /// Does what the command line says; the exit code is the process's.
     pub fn run(self) -> ExitCode {
         cli::run(&self)
-    }
-
-    /// The domains, in the order in which they were added.
-    pub(crate) fn domains(&self) -> &[Domain] {
-        &self.domains
     }
 
     fn routes(&self) -> impl Iterator<Item = &Routes> {
@@ -103,7 +113,9 @@ impl App {
 
     /// All migrations: the platform's first.
     pub fn migrations(&self) -> Vec<Migrations> {
-        std::iter::once(PLATFORM).chain(self.domains.iter().filter_map(|domain| domain.migrations)).collect()
+        std::iter::once(PLATFORM)
+            .chain(self.domains.iter().filter_map(|domain| domain.migrations))
+            .collect()
     }
 
     /// Brings a database up to date; safe when several nodes do so at once.
@@ -129,7 +141,12 @@ impl App {
         Ok(Core::new(Parts {
             db,
             clock: settings.clock,
-            tokens: TokenKeys::hs256(&settings.secret_key, &settings.previous_keys, &settings.issuer, lifetime),
+            tokens: TokenKeys::hs256(
+                &settings.secret_key,
+                &settings.previous_keys,
+                &settings.issuer,
+                lifetime,
+            ),
             passwords: PasswordHasherPool::start(settings.passwords.0, settings.passwords.1)?,
             arrivals: Arrivals::default(),
             cursors: CursorKey::new(secret),
@@ -141,7 +158,9 @@ impl App {
     /// The whole service. From the outside in: one form of a path; id, time limit, error document, headers and log line;
     /// CORS; panics; the routes.
     pub fn service(&self, core: &Core, title: &str) -> Service {
-        let router = self.routes().fold(Router::new(), |router, routes| routes.mount(router));
+        let router = self
+            .routes()
+            .fold(Router::new(), |router, routes| routes.mount(router));
         let router = docs::routes(router, &self.openapi(title), core.settings.docs);
         let router = router
             .fallback(|| async { StatusCode::NOT_FOUND })
@@ -155,7 +174,10 @@ impl App {
 }
 
 fn cors(origins: &[String]) -> CorsLayer {
-    let origins: Vec<_> = origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
+    let origins: Vec<_> = origins
+        .iter()
+        .filter_map(|origin| HeaderValue::try_from(origin).ok())
+        .collect();
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_credentials(true)
@@ -182,7 +204,9 @@ fn cors(origins: &[String]) -> CorsLayer {
 
 /// Threads for password hashes: all cores but one, so that other requests always have one.
 pub(crate) fn hashing_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get() - 1).max(1)
+    std::thread::available_parallelism()
+        .map_or(1, |cores| cores.get() - 1)
+        .max(1)
 }
 
 impl CoreSettings {

@@ -1,5 +1,11 @@
 //! What every request can reach: one value, made once at the start and cloned at no cost.
-use crate::{access::TokenKeys, config::AuthSettings, data::Db, domains::auth::service::Arrivals, http::CursorKey, infra::{clock::Clock, password::PasswordHasherPool}};
+use crate::{
+    access::TokenKeys,
+    config::AuthSettings,
+    data::Db,
+    http::CursorKey,
+    infra::{arrivals::Arrivals, clock::Clock, password::PasswordHasherPool},
+};
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 /// The service's parts, by name.

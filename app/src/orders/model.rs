@@ -55,7 +55,9 @@ impl Status {
             (Confirmed, Target::Processing) => Ok(Processing),
             (Processing, Target::Completed) => Ok(Completed),
             (Pending | Confirmed | Processing, Target::Cancelled) => Ok(Cancelled),
-            _ => Err(Error::business_rule(format!("Cannot transition from {self} to {target}"))),
+            _ => Err(Error::business_rule(format!(
+                "Cannot transition from {self} to {target}"
+            ))),
         }
     }
 }
@@ -140,10 +142,19 @@ impl NewOrder {
         let add = |sum: Money, item: &NewItem| sum.checked_add(item.unit_price.checked_mul(item.quantity)?);
         let total = items.iter().try_fold(Money::from_minor(0), add);
         let total = total.filter(|total| total.minor() <= MOST).ok_or_else(|| {
-            Error::field("items", format!("the total must be at most {}", Money::from_minor(MOST)))
+            Error::field(
+                "items",
+                format!("the total must be at most {}", Money::from_minor(MOST)),
+            )
         })?;
         let currency = body.currency.unwrap_or(Currency::USD);
-        Ok(Self { customer_id: body.customer_id, items, total, currency, notes: body.notes.map(Notes::into_string) })
+        Ok(Self {
+            customer_id: body.customer_id,
+            items,
+            total,
+            currency,
+            notes: body.notes.map(Notes::into_string),
+        })
     }
 }
 
@@ -275,7 +286,10 @@ impl FromRow for Step {
             from: from.as_deref().and_then(Status::from_word),
             to: row.word(1, Status::from_word)?,
             note: row.get(2)?,
-            actor: Actor { r#type: row.word(3, ActorType::from_word)?, id: row.get(4)? },
+            actor: Actor {
+                r#type: row.word(3, ActorType::from_word)?,
+                id: row.get(4)?,
+            },
             at: row.get(5)?,
         })
     }
@@ -372,15 +386,40 @@ impl From<Order> for OrderView {
 
 impl From<Item> for ItemView {
     fn from(item: Item) -> Self {
-        let Item { id, product_id, product_name, quantity, unit_price, .. } = item;
-        Self { id, product_id, product_name, quantity, unit_price }
+        let Item {
+            id,
+            product_id,
+            product_name,
+            quantity,
+            unit_price,
+            ..
+        } = item;
+        Self {
+            id,
+            product_id,
+            product_name,
+            quantity,
+            unit_price,
+        }
     }
 }
 
 impl From<Step> for StepView {
     fn from(step: Step) -> Self {
-        let Step { from, to, note, actor, at } = step;
-        Self { from, to, note, actor, at }
+        let Step {
+            from,
+            to,
+            note,
+            actor,
+            at,
+        } = step;
+        Self {
+            from,
+            to,
+            note,
+            actor,
+            at,
+        }
     }
 }
 
@@ -455,7 +494,10 @@ mod tests {
                 let moved = from.moved_to(*target);
                 match allowed.contains(&(from, *target)) {
                     true => assert_eq!(moved.unwrap().as_str(), target.as_str()),
-                    false => assert_eq!(moved.unwrap_err().detail(), format!("Cannot transition from {from} to {target}")),
+                    false => assert_eq!(
+                        moved.unwrap_err().detail(),
+                        format!("Cannot transition from {from} to {target}")
+                    ),
                 }
             }
         }

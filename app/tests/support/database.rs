@@ -1,9 +1,5 @@
 //! A database for each test: a file of its own on SQLite, a clone of a migrated template on PostgreSQL.
-use std::{
-    path::PathBuf,
-    sync::Mutex,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Mutex, time::Duration};
 use tenantry::{
     data::{DatabaseSettings, DatabaseTarget},
     uuid::Uuid,
@@ -42,7 +38,9 @@ pub fn pointed_at(url: &str, database: &str, user: &str, port: Option<u16>) -> S
 }
 
 pub async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("the throw-away PostgreSQL");
+    let (client, connection) = tokio_postgres::connect(url, NoTls)
+        .await
+        .expect("the throw-away PostgreSQL");
     tokio::spawn(connection);
     client
 }
@@ -54,11 +52,20 @@ const TEMPLATE: &str = "tenantry_template";
 /// Made once a server, whichever test comes first.
 async fn template(server: &Client) {
     server.batch_execute("SELECT pg_advisory_lock(42)").await.unwrap();
-    let known = server.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&TEMPLATE]).await.unwrap();
+    let known = server
+        .query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&TEMPLATE])
+        .await
+        .unwrap();
     if known.is_none() {
         let building = format!("{TEMPLATE}_building");
-        server.batch_execute(&format!("DROP DATABASE IF EXISTS {building}")).await.unwrap();
-        server.batch_execute(&format!("CREATE DATABASE {building}")).await.unwrap();
+        server
+            .batch_execute(&format!("DROP DATABASE IF EXISTS {building}"))
+            .await
+            .unwrap();
+        server
+            .batch_execute(&format!("CREATE DATABASE {building}"))
+            .await
+            .unwrap();
         let url = pointed_at(&server_url(), &building, "postgres", None);
         tenantry_app::app().migrate(&url.parse().unwrap()).await.unwrap();
         let login = format!(
@@ -66,9 +73,15 @@ async fn template(server: &Client) {
              GRANT tenantry_login, tenantry_tenant, tenantry_system TO {LOGIN}"
         );
         server.batch_execute(&login).await.unwrap();
-        server.batch_execute(&format!("ALTER DATABASE {building} RENAME TO {TEMPLATE}")).await.unwrap();
+        server
+            .batch_execute(&format!("ALTER DATABASE {building} RENAME TO {TEMPLATE}"))
+            .await
+            .unwrap();
     }
-    server.batch_execute("SELECT pg_advisory_unlock(42)").await.unwrap();
+    server
+        .batch_execute("SELECT pg_advisory_unlock(42)")
+        .await
+        .unwrap();
 }
 
 fn new_name() -> String {
@@ -80,13 +93,19 @@ impl TestDatabase {
     pub async fn create() -> Self {
         if !on_postgres() {
             let this = Self::empty().await;
-            tenantry_app::app().migrate(&this.url.parse().unwrap()).await.unwrap();
+            tenantry_app::app()
+                .migrate(&this.url.parse().unwrap())
+                .await
+                .unwrap();
             return this;
         }
         let server = connect(&server_url()).await;
         template(&server).await;
         let name = new_name();
-        server.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}")).await.unwrap();
+        server
+            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+            .await
+            .unwrap();
         Self::of_server(name, LOGIN).await
     }
 
@@ -94,7 +113,11 @@ impl TestDatabase {
     pub async fn empty() -> Self {
         let name = new_name();
         if on_postgres() {
-            connect(&server_url()).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+            connect(&server_url())
+                .await
+                .batch_execute(&format!("CREATE DATABASE {name}"))
+                .await
+                .unwrap();
             return Self::of_server(name, "postgres").await;
         }
         let folder = std::env::temp_dir().join(&name);
@@ -103,12 +126,20 @@ impl TestDatabase {
         let url = format!("sqlite://{}", path.display());
         let raw = rusqlite::Connection::open(&path).unwrap();
         raw.busy_timeout(Duration::from_secs(5)).unwrap();
-        Self { name, url, raw: Raw::Sqlite(Mutex::new(raw), folder) }
+        Self {
+            name,
+            url,
+            raw: Raw::Sqlite(Mutex::new(raw), folder),
+        }
     }
 
     async fn of_server(name: String, user: &str) -> Self {
         let raw = connect(&pointed_at(&server_url(), &name, "postgres", None)).await;
-        Self { url: pointed_at(&server_url(), &name, user, None), name, raw: Raw::Postgres(raw) }
+        Self {
+            url: pointed_at(&server_url(), &name, user, None),
+            name,
+            raw: Raw::Postgres(raw),
+        }
     }
 
     /// A URL as another user.
@@ -176,7 +207,11 @@ impl TestDatabase {
 
     /// A person with the password of `like`, who is there already.
     pub async fn insert_user(&self, tenant: Uuid, email: &str, role: &str, like: Uuid) {
-        let (tenant, like, id) = (self.literal(tenant), self.literal(like), self.literal(Uuid::new_v4()));
+        let (tenant, like, id) = (
+            self.literal(tenant),
+            self.literal(like),
+            self.literal(Uuid::new_v4()),
+        );
         self.execute(&format!(
             "INSERT INTO users (tenant_id, id, email, full_name, role, status, password_hash, created_at, updated_at) \
              SELECT tenant_id, {id}, '{email}', 'A {role}', '{role}', 'active', password_hash, created_at, updated_at \
@@ -203,7 +238,10 @@ impl Drop for TestDatabase {
                 let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
                 // a test's own runtime may be the one that is going down
                 let _ = std::thread::spawn(move || {
-                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                    let runtime = tokio::runtime::Builder::new_current_thread()
+                        .enable_all()
+                        .build()
+                        .unwrap();
                     runtime.block_on(async { connect(&server_url()).await.batch_execute(&drop).await })
                 })
                 .join();

@@ -34,11 +34,13 @@ impl Client {
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
-        self.send("POST", path, &[], Some(body.to_string().into_bytes())).await
+        self.send("POST", path, &[], Some(body.to_string().into_bytes()))
+            .await
     }
 
     pub async fn patch(&self, path: &str, body: Value) -> Answer {
-        self.send("PATCH", path, &[], Some(body.to_string().into_bytes())).await
+        self.send("PATCH", path, &[], Some(body.to_string().into_bytes()))
+            .await
     }
 
     pub async fn delete(&self, path: &str) -> Answer {
@@ -55,23 +57,47 @@ impl Client {
     }
 
     pub async fn patch_with(&self, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
-        self.send("PATCH", path, headers, Some(body.to_string().into_bytes())).await
+        self.send("PATCH", path, headers, Some(body.to_string().into_bytes()))
+            .await
     }
 
     /// `path` under `/api/v1`, or the whole of it where it begins with two slashes.
-    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Answer {
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Answer {
         self.request(self.build(method, path, headers, body)).await
     }
 
-    pub fn build(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Request<Body> {
-        let uri = path.strip_prefix('/').filter(|p| p.starts_with('/')).map_or(format!("/api/v1{path}"), str::to_owned);
-        let mut request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(uri);
+    pub fn build(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Request<Body> {
+        let uri = path
+            .strip_prefix('/')
+            .filter(|p| p.starts_with('/'))
+            .map_or(format!("/api/v1{path}"), str::to_owned);
+        let mut request = Request::builder()
+            .method(Method::from_bytes(method.as_bytes()).unwrap())
+            .uri(uri);
         if let Some(token) = &self.token
-            && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+            && !headers
+                .iter()
+                .any(|(name, _)| name.eq_ignore_ascii_case("authorization"))
         {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        if body.is_some() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+        if body.is_some()
+            && !headers
+                .iter()
+                .any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
+        {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         for (name, value) in headers {
@@ -85,7 +111,12 @@ impl Client {
         let response = self.service.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Answer { asked, status: parts.status, headers: parts.headers, bytes }
+        Answer {
+            asked,
+            status: parts.status,
+            headers: parts.headers,
+            bytes,
+        }
     }
 }
 
@@ -122,12 +153,27 @@ impl Answer {
     #[track_caller]
     pub fn refused(self, status: u16, code: &str) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}: {}", self.asked, self.text());
-        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.asked);
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{}",
+            self.asked
+        );
         let document = self.json();
         let members: Vec<_> = document.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(
             members,
-            ["code", "detail", "details", "message", "request_id", "status", "success", "title", "type"],
+            [
+                "code",
+                "detail",
+                "details",
+                "message",
+                "request_id",
+                "status",
+                "success",
+                "title",
+                "type"
+            ],
             "{}",
             self.asked
         );
@@ -138,10 +184,18 @@ impl Answer {
         assert_eq!(document["message"], document["detail"]);
         assert_eq!(document["request_id"], self.header("x-request-id"));
         if status == 401 {
-            assert!(self.header("www-authenticate").starts_with("Bearer"), "{}", self.asked);
+            assert!(
+                self.header("www-authenticate").starts_with("Bearer"),
+                "{}",
+                self.asked
+            );
         }
         if status == 503 || status == 429 {
-            assert!(self.header("retry-after").parse::<u32>().is_ok(), "{}", self.asked);
+            assert!(
+                self.header("retry-after").parse::<u32>().is_ok(),
+                "{}",
+                self.asked
+            );
         }
         document
     }
@@ -151,7 +205,12 @@ impl Answer {
     pub fn invalid(self, fields: &[&str]) -> Value {
         let asked = self.asked.clone();
         let document = self.refused(422, "VALIDATION_ERROR");
-        let mut found: Vec<_> = document["details"].as_array().unwrap().iter().map(|d| d["field"].as_str().unwrap()).collect();
+        let mut found: Vec<_> = document["details"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|d| d["field"].as_str().unwrap())
+            .collect();
         let mut expected = fields.to_vec();
         found.sort_unstable();
         expected.sort_unstable();

@@ -89,7 +89,13 @@ impl TestApp {
         let clock = options.clock.clone();
         let core = app.core(db, settings(options)).unwrap();
         let service = app.service(&core, "Test API");
-        Self { app, core, service, clock, database }
+        Self {
+            app,
+            core,
+            service,
+            clock,
+            database,
+        }
     }
 
     /// Somebody without a token.
@@ -112,14 +118,23 @@ impl TestApp {
         let id: Uuid = session["tenant"]["id"].as_str().unwrap().parse().unwrap();
         let owner = Person::of(self, &session);
         for role in ["admin", "member", "viewer"] {
-            self.database.insert_user(id, &format!("{role}@{slug}.test"), role, owner.user_id).await;
+            self.database
+                .insert_user(id, &format!("{role}@{slug}.test"), role, owner.user_id)
+                .await;
         }
         let [admin, member, viewer] = [
             self.sign_in(slug, "admin").await,
             self.sign_in(slug, "member").await,
             self.sign_in(slug, "viewer").await,
         ];
-        Tenant { id, slug: slug.to_owned(), owner, admin, member, viewer }
+        Tenant {
+            id,
+            slug: slug.to_owned(),
+            owner,
+            admin,
+            member,
+            viewer,
+        }
     }
 
     /// A new session of a person of [`tenant`](Self::tenant).
@@ -165,7 +180,12 @@ pub struct Tenant {
 
 impl Tenant {
     pub fn people(&self) -> [(&'static str, &Person); 4] {
-        [("viewer", &self.viewer), ("member", &self.member), ("admin", &self.admin), ("owner", &self.owner)]
+        [
+            ("viewer", &self.viewer),
+            ("member", &self.member),
+            ("admin", &self.admin),
+            ("owner", &self.owner),
+        ]
     }
 }
 

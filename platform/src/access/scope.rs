@@ -117,19 +117,36 @@ impl<P: Permission> Tx<P> {
     fn open(core: &Core, mode: Mode, caller: Caller) -> Self {
         let now = core.clock.now();
         let role = OnceLock::new();
-        let gate = Arc::new(SessionGate { caller, now, permission: P::NAME, min_role: P::MIN_ROLE, role });
-        Self { conn: core.db.tenant(caller.tenant, mode, now, gate.clone()), gate, permission: PhantomData }
+        let gate = Arc::new(SessionGate {
+            caller,
+            now,
+            permission: P::NAME,
+            min_role: P::MIN_ROLE,
+            role,
+        });
+        Self {
+            conn: core.db.tenant(caller.tenant, mode, now, gate.clone()),
+            gate,
+            permission: PhantomData,
+        }
     }
 
     /// Who does this.
     pub fn actor(&self) -> Actor {
-        Actor { r#type: ActorType::User, id: self.gate.caller.user }
+        Actor {
+            r#type: ActorType::User,
+            id: self.gate.caller.user,
+        }
     }
 
     /// The role that the caller has now; known once a statement has answered.
     pub async fn role(&self) -> Result<Role> {
         self.conn.check().await?;
-        self.gate.role.get().copied().ok_or_else(|| Error::internal("a role was not read"))
+        self.gate
+            .role
+            .get()
+            .copied()
+            .ok_or_else(|| Error::internal("a role was not read"))
     }
 
     /// Writes an event into this transaction: it is told to others if, and only if, this commits.
@@ -146,7 +163,11 @@ impl<P: Permission> FromRequestParts<Core> for Scope<P> {
         if let Some(who) = parts.extensions.get::<Who>() {
             who.is(caller);
         }
-        Ok(Self { caller, core: core.clone(), permission: PhantomData })
+        Ok(Self {
+            caller,
+            core: core.clone(),
+            permission: PhantomData,
+        })
     }
 }
 
@@ -158,7 +179,11 @@ fn authenticate(parts: &Parts, core: &Core) -> Result<Caller> {
     if headers.next().is_some() {
         return Err(Error::unauthorized("Send one Authorization header"));
     }
-    let (scheme, token) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
+    let (scheme, token) = header
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .ok_or_else(missing)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(missing());
     }

@@ -23,10 +23,10 @@ fn demo(at: &str) -> String {
   Sign in  tenant   e-mail               may
            acme     owner@acme.test      everything
            acme     admin@acme.test      manage people and settings
-           acme     member@acme.test     read and write orders
+           acme     member@acme.test     do the daily work
            acme     viewer@acme.test     read
            globex   owner@globex.test    everything, in a tenant of its own
-           globex   member@globex.test   read and write orders
+           globex   member@globex.test   do the daily work
 
            Everybody's password: {DEMO_PASSWORD}
 

@@ -19,17 +19,31 @@ pub(super) async fn serve(app: &App, config: Config) -> std::result::Result<(), 
     bring_up_to_date(app, &config).await?;
     let db = Db::open(&config.database).map_err(|e| fault("cannot open the database", &e))?;
     let demo_secret = if config.demo {
-        app.seed(&db, &Clock::System).await.map_err(|e| fault("cannot seed the demo", &e))?;
-        Some(demo_secret(&db).await.map_err(|e| fault("cannot keep the demo's secret", &e))?)
+        app.seed(&db, &Clock::System)
+            .await
+            .map_err(|e| fault("cannot seed the demo", &e))?;
+        Some(
+            demo_secret(&db)
+                .await
+                .map_err(|e| fault("cannot keep the demo's secret", &e))?,
+        )
     } else {
         None
     };
     let settings = CoreSettings::of(&config, demo_secret).map_err(|e| fault("cannot start", &e))?;
-    let core = app.core(db.clone(), settings).map_err(|e| fault("cannot start", &e))?;
+    let core = app
+        .core(db.clone(), settings)
+        .map_err(|e| fault("cannot start", &e))?;
     let address = SocketAddr::new(config.listen.host, config.listen.port);
     let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|e| vec![format!("cannot listen on {address}: {e}. Is it running already? PORT sets another")])?;
-    let address = listener.local_addr().map_err(|e| vec![format!("cannot listen on {address}: {e}")])?;
+    let listener = listener.map_err(|e| {
+        vec![format!(
+            "cannot listen on {address}: {e}. Is it running already? PORT sets another"
+        )]
+    })?;
+    let address = listener
+        .local_addr()
+        .map_err(|e| vec![format!("cannot listen on {address}: {e}")])?;
     banner::print(&config, address);
     listen(listener, app.service(&core, &config.app_name)).await?;
     db.close();
@@ -43,7 +57,8 @@ async fn listen(listener: TcpListener, service: crate::app::Service) -> std::res
         signal().await;
         let _ = told.send(());
     };
-    let make = ServiceExt::<axum::extract::Request>::into_make_service_with_connect_info::<SocketAddr>(service);
+    let make =
+        ServiceExt::<axum::extract::Request>::into_make_service_with_connect_info::<SocketAddr>(service);
     let serving = axum::serve(listener, make).with_graceful_shutdown(stop);
     let overdue = async {
         if stopping.await.is_err() {
@@ -86,7 +101,9 @@ pub(super) async fn bring_up_to_date(app: &App, config: &Config) -> std::result:
     if config.auto_migrate {
         return app.migrate(target).await.map_err(|e| fault("cannot migrate", &e));
     }
-    let states = data::states(target, &app.migrations()).await.map_err(|e| fault("cannot reach the database", &e))?;
+    let states = data::states(target, &app.migrations())
+        .await
+        .map_err(|e| fault("cannot reach the database", &e))?;
     match states.iter().filter(|state| !state.applied).count() {
         0 => Ok(()),
         behind => Err(vec![format!(
@@ -99,10 +116,15 @@ pub(super) async fn bring_up_to_date(app: &App, config: &Config) -> std::result:
 async fn demo_secret(db: &Db) -> Result<SecretString> {
     let made = secret::encode(&secret::random()?);
     db.system(SystemReason::DemoSecrets, Mode::Write, async |conn| {
-        let insert = SystemSql::new("INSERT INTO demo_secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING");
+        let insert = SystemSql::new(
+            "INSERT INTO demo_secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+        );
         conn.execute(insert, &[&"secret_key", &made]).await?;
-        let kept = conn.fetch_optional(SystemSql::new("SELECT value FROM demo_secrets WHERE name = $1"), &[&"secret_key"]);
-        Ok(kept.await?.map_or_else(|| made.clone(), |value: String| value).into())
+        let kept = conn.fetch_optional(
+            SystemSql::new("SELECT value FROM demo_secrets WHERE name = $1"),
+            &[&"secret_key"],
+        );
+        Ok(kept.await?.unwrap_or_else(|| made.clone()).into())
     })
     .await
 }

@@ -21,13 +21,20 @@ impl Environment {
             Err(e) => return Err(format!(".env: {e}")),
         }
         #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-        variables.extend(std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))));
+        variables.extend(
+            std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))),
+        );
         Ok(Self(variables))
     }
 
     /// Exactly these: for tests.
     pub fn of<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+        Self(
+            variables
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        )
     }
 }
 
@@ -51,12 +58,20 @@ pub(super) struct Reader<'e> {
 
 impl<'e> Reader<'e> {
     pub fn new(environment: &'e Environment) -> Self {
-        Self { environment, faults: Vec::new(), settings: Vec::new() }
+        Self {
+            environment,
+            faults: Vec::new(),
+            settings: Vec::new(),
+        }
     }
 
     /// A set and empty variable is as good as none.
     fn raw(&self, name: &str) -> Option<&'e str> {
-        self.environment.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+        self.environment
+            .0
+            .get(name)
+            .map(|value| value.trim())
+            .filter(|value| !value.is_empty())
     }
 
     pub fn fault(&mut self, name: &str, why: impl fmt::Display) {
@@ -64,11 +79,20 @@ impl<'e> Reader<'e> {
     }
 
     fn show(&mut self, name: &'static str, shown: impl fmt::Display, set: bool) {
-        self.settings.push(Setting { name, shown: shown.to_string(), set });
+        self.settings.push(Setting {
+            name,
+            shown: shown.to_string(),
+            set,
+        });
     }
 
     /// A variable read by `parse`, or the default.
-    pub fn parsed<T: fmt::Display>(&mut self, name: &'static str, default: T, parse: impl Fn(&str) -> Result<T, String>) -> T {
+    pub fn parsed<T: fmt::Display>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
         let value = match self.raw(name).map(parse) {
             None => None,
             Some(Ok(value)) => Some(value),
@@ -84,10 +108,18 @@ impl<'e> Reader<'e> {
     }
 
     /// A number from `least` to `most`.
-    pub fn number<T: FromStr + PartialOrd + fmt::Display + Copy>(&mut self, name: &'static str, default: T, least: T, most: T) -> T {
+    pub fn number<T: FromStr + PartialOrd + fmt::Display + Copy>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        least: T,
+        most: T,
+    ) -> T {
         self.parsed(name, default, |text| match text.parse() {
             Ok(number) if (least..=most).contains(&number) => Ok(number),
-            _ => Err(format!("must be a whole number from {least} to {most}, not {text:?}")),
+            _ => Err(format!(
+                "must be a whole number from {least} to {most}, not {text:?}"
+            )),
         })
     }
 
@@ -110,12 +142,18 @@ impl<'e> Reader<'e> {
         let joined = self.parsed(name, default.to_owned(), |text| {
             if text.starts_with('[') {
                 let list: Result<Vec<String>, _> = serde_json::from_str(text);
-                list.map(|list| list.join(",")).map_err(|e| format!("is not a JSON list of strings: {e}"))
+                list.map(|list| list.join(","))
+                    .map_err(|e| format!("is not a JSON list of strings: {e}"))
             } else {
                 Ok(text.to_owned())
             }
         });
-        joined.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+        joined
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 
     /// A secret, from the variable, one of its other names, or the file that `…_FILE` names. Shown as set or not.
@@ -123,16 +161,24 @@ impl<'e> Reader<'e> {
         let mut found = None;
         for name in std::iter::once(&name).chain(others) {
             let file = format!("{name}_FILE");
-            let from_file = self.raw(&file).map(|path| std::fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}")));
+            let from_file = self
+                .raw(&file)
+                .map(|path| std::fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}")));
             match (self.raw(name), from_file) {
                 (Some(_), Some(_)) => self.fault(name, format!("set either {name} or {file}, not both")),
                 (Some(value), None) => _ = found.get_or_insert(value.to_owned()),
-                (None, Some(Ok(value))) => _ = found.get_or_insert(value.trim_end_matches(['\r', '\n']).to_owned()),
+                (None, Some(Ok(value))) => {
+                    _ = found.get_or_insert(value.trim_end_matches(['\r', '\n']).to_owned())
+                }
                 (None, Some(Err(why))) => self.fault(&file, why),
                 (None, None) => {}
             }
         }
-        self.show(name, if found.is_some() { "********" } else { "" }, found.is_some());
+        self.show(
+            name,
+            if found.is_some() { "********" } else { "" },
+            found.is_some(),
+        );
         found.map(SecretString::from)
     }
 
@@ -150,7 +196,11 @@ impl<'e> Reader<'e> {
             },
             (None, None) => None,
         };
-        self.show(name, value.as_deref().map_or(String::new(), masked_url), value.is_some());
+        self.show(
+            name,
+            value.as_deref().map_or(String::new(), masked_url),
+            value.is_some(),
+        );
         value
     }
 }

@@ -81,7 +81,11 @@ impl Config {
     /// Reads it; every fault at once, one a line.
     pub fn load(environment: &Environment) -> Result<Self, Vec<String>> {
         let (config, faults, _) = Self::read(environment);
-        if faults.is_empty() { Ok(config) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(faults)
+        }
     }
 
     /// The configuration as far as it can be read, what is wrong with it, and every setting for display.
@@ -127,7 +131,14 @@ impl Config {
             passwords,
             http,
             log_format: log_format(r),
-            log_filter: r.text("RUST_LOG", if debug { "info,refinery_core=warn,tenantry=debug,tokio_postgres=debug" } else { "info,refinery_core=warn" }),
+            log_filter: r.text(
+                "RUST_LOG",
+                if debug {
+                    "info,refinery_core=warn,tenantry=debug,tokio_postgres=debug"
+                } else {
+                    "info,refinery_core=warn"
+                },
+            ),
         };
         let reader = std::mem::replace(r, Reader::new(environment));
         (config, reader.faults, reader.settings)
@@ -137,7 +148,9 @@ impl Config {
 fn environment_name(text: &str) -> Result<String, String> {
     match text {
         "development" | "test" | "staging" | "production" => Ok(text.to_owned()),
-        _ => Err(format!("must be development, test, staging or production, not {text:?}")),
+        _ => Err(format!(
+            "must be development, test, staging or production, not {text:?}"
+        )),
     }
 }
 
@@ -147,7 +160,10 @@ fn database_target(r: &mut Reader<'_>, production: bool) -> (bool, DatabaseTarge
     match r.url("DATABASE_URL") {
         None => {
             if production {
-                r.fault("DATABASE_URL", "required in production: postgres://user@host/database or sqlite:///path/to/file.db");
+                r.fault(
+                    "DATABASE_URL",
+                    "required in production: postgres://user@host/database or sqlite:///path/to/file.db",
+                );
             }
             (!production, demo_file())
         }
@@ -164,7 +180,9 @@ fn database_target(r: &mut Reader<'_>, production: bool) -> (bool, DatabaseTarge
 fn listen(r: &mut Reader<'_>, demo: bool) -> ListenSettings {
     let address = |text: &str| match text {
         "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
-        _ => text.parse().map_err(|_| format!("must be an IP address, not {text:?}")),
+        _ => text
+            .parse()
+            .map_err(|_| format!("must be an IP address, not {text:?}")),
     };
     let host = r.parsed("HOST", IpAddr::from([127, 0, 0, 1]), address);
     let public = r.flag("DEMO_ALLOW_PUBLIC", false);
@@ -175,21 +193,40 @@ fn listen(r: &mut Reader<'_>, demo: bool) -> ListenSettings {
         );
     }
     let port = r.number("PORT", 8000, 0, u16::MAX);
-    let public_url = r.parsed("PUBLIC_URL", "http://localhost:8000".to_owned(), |text| match url::Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(text.trim_end_matches('/').to_owned()),
-        _ => Err(format!("must be an http or https address, not {text:?}")),
-    });
-    ListenSettings { host, port, public_url }
+    let public_url = r.parsed(
+        "PUBLIC_URL",
+        "http://localhost:8000".to_owned(),
+        |text| match url::Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+                Ok(text.trim_end_matches('/').to_owned())
+            }
+            _ => Err(format!("must be an http or https address, not {text:?}")),
+        },
+    );
+    ListenSettings {
+        host,
+        port,
+        public_url,
+    }
 }
 
 /// Examples that are in public, in this and in other projects' documentation.
-const KNOWN: [&str; 6] = ["change-me", "changeme", "your-secret", "your_secret", "supersecret", "example"];
+const KNOWN: [&str; 6] = [
+    "change-me",
+    "changeme",
+    "your-secret",
+    "your_secret",
+    "supersecret",
+    "example",
+];
 
 fn secret_fault(secret: &str) -> Option<String> {
     let lower = secret.to_ascii_lowercase();
     let distinct = secret.chars().collect::<std::collections::BTreeSet<_>>().len();
     if secret.chars().count() < SHORTEST_SECRET {
-        Some(format!("must be at least {SHORTEST_SECRET} characters: `openssl rand -base64 48` makes one"))
+        Some(format!(
+            "must be at least {SHORTEST_SECRET} characters: `openssl rand -base64 48` makes one"
+        ))
     } else if distinct < 8 || KNOWN.iter().any(|known| lower.contains(known)) {
         Some("is an example or too simple: `openssl rand -base64 48` makes a good one".to_owned())
     } else {
@@ -214,11 +251,25 @@ fn secrets(r: &mut Reader<'_>, demo: bool) -> SecretSettings {
     });
     let previous = r.secret("JWT_PREVIOUS_KEYS", &[]);
     let previous = previous.as_ref().map_or("", |all| all.expose_secret());
-    let previous_keys: Vec<_> = previous.split(',').map(str::trim).filter(|key| !key.is_empty()).map(SecretString::from).collect();
-    if previous_keys.iter().any(|key| key.expose_secret().chars().count() < SHORTEST_SECRET) {
-        r.fault("JWT_PREVIOUS_KEYS", format!("each must be at least {SHORTEST_SECRET} characters"));
+    let previous_keys: Vec<_> = previous
+        .split(',')
+        .map(str::trim)
+        .filter(|key| !key.is_empty())
+        .map(SecretString::from)
+        .collect();
+    if previous_keys
+        .iter()
+        .any(|key| key.expose_secret().chars().count() < SHORTEST_SECRET)
+    {
+        r.fault(
+            "JWT_PREVIOUS_KEYS",
+            format!("each must be at least {SHORTEST_SECRET} characters"),
+        );
     }
-    SecretSettings { secret_key, previous_keys }
+    SecretSettings {
+        secret_key,
+        previous_keys,
+    }
 }
 
 fn auth(r: &mut Reader<'_>) -> AuthSettings {
@@ -237,7 +288,11 @@ fn passwords(r: &mut Reader<'_>, demo: bool) -> Scheme {
     });
     let least = if demo { 4 } else { 10 };
     let cost = r.number("BCRYPT_COST", 12, least, 16);
-    if scheme == "bcrypt" { Scheme::Bcrypt(cost) } else { Scheme::Argon2id }
+    if scheme == "bcrypt" {
+        Scheme::Bcrypt(cost)
+    } else {
+        Scheme::Argon2id
+    }
 }
 
 fn origins(r: &mut Reader<'_>, production: bool) -> Vec<String> {
@@ -245,22 +300,37 @@ fn origins(r: &mut Reader<'_>, production: bool) -> Vec<String> {
     for origin in &origins {
         let plain = url::Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
         if origin.contains('*') {
-            let why = if production { "wildcards are refused in production" } else { "wildcards are not supported" };
+            let why = if production {
+                "wildcards are refused in production"
+            } else {
+                "wildcards are not supported"
+            };
             r.fault("ALLOWED_ORIGINS", format!("{origin}: {why}, name each origin"));
         } else if !plain {
-            r.fault("ALLOWED_ORIGINS", format!("{origin} is not an origin such as https://app.example.com"));
+            r.fault(
+                "ALLOWED_ORIGINS",
+                format!("{origin} is not an origin such as https://app.example.com"),
+            );
         }
     }
     origins
 }
 
 fn log_format(r: &mut Reader<'_>) -> LogFormat {
-    let default = if LogFormat::detect() == LogFormat::Pretty { "pretty" } else { "json" };
+    let default = if LogFormat::detect() == LogFormat::Pretty {
+        "pretty"
+    } else {
+        "json"
+    };
     let format = r.parsed("LOG_FORMAT", default.to_owned(), |text| match text {
         "pretty" | "json" => Ok(text.to_owned()),
         _ => Err(format!("must be pretty or json, not {text:?}")),
     });
-    if format == "pretty" { LogFormat::Pretty } else { LogFormat::Json }
+    if format == "pretty" {
+        LogFormat::Pretty
+    } else {
+        LogFormat::Json
+    }
 }
 
 #[cfg(test)]
@@ -270,14 +340,19 @@ mod tests {
     const GOOD: &str = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5";
 
     fn faults(variables: &[(&str, &str)]) -> Vec<String> {
-        Config::load(&Environment::of(variables.iter().copied())).err().unwrap_or_default()
+        Config::load(&Environment::of(variables.iter().copied()))
+            .err()
+            .unwrap_or_default()
     }
 
     #[test]
     fn nothing_configured_is_the_demo() {
         let config = Config::load(&Environment::default()).unwrap();
         assert!(config.demo && config.auto_migrate && config.http.docs && !config.production);
-        assert_eq!((config.listen.host.to_string(), config.listen.port), ("127.0.0.1".to_owned(), 8000));
+        assert_eq!(
+            (config.listen.host.to_string(), config.listen.port),
+            ("127.0.0.1".to_owned(), 8000)
+        );
     }
 
     #[test]
@@ -293,12 +368,29 @@ mod tests {
             ("LOG_FORMAT", "xml"),
             ("REFRESH_REUSE_GRACE_SECONDS", "11"),
         ]);
-        for name in
-            ["DATABASE_URL", "SECRET_KEY", "PORT", "DEBUG", "ALLOWED_ORIGINS", "BCRYPT_COST", "LOG_FORMAT", "REFRESH_REUSE_GRACE_SECONDS"]
-        {
-            assert_eq!(found.iter().filter(|f| f.starts_with(&format!("{name}: "))).count(), 1, "{name}: {found:#?}");
+        for name in [
+            "DATABASE_URL",
+            "SECRET_KEY",
+            "PORT",
+            "DEBUG",
+            "ALLOWED_ORIGINS",
+            "BCRYPT_COST",
+            "LOG_FORMAT",
+            "REFRESH_REUSE_GRACE_SECONDS",
+        ] {
+            assert_eq!(
+                found
+                    .iter()
+                    .filter(|f| f.starts_with(&format!("{name}: ")))
+                    .count(),
+                1,
+                "{name}: {found:#?}"
+            );
         }
-        assert!(!found.iter().any(|f| f.contains("short")), "a secret is not repeated");
+        assert!(
+            !found.iter().any(|f| f.contains("short")),
+            "a secret is not repeated"
+        );
     }
 
     #[test]
@@ -306,14 +398,20 @@ mod tests {
         let file = std::env::temp_dir().join("tenantry-secret-of-a-test");
         std::fs::write(&file, format!("{GOOD}\n")).unwrap();
         let environment = Environment::of([
-            ("DATABASE_URL", "postgresql+asyncpg://app:hunter2hunter2@db.internal:5433/app?sslmode=verify-full"),
+            (
+                "DATABASE_URL",
+                "postgresql+asyncpg://app:hunter2hunter2@db.internal:5433/app?sslmode=verify-full",
+            ),
             ("SECRET_KEY_FILE", file.to_str().unwrap()),
             ("ALLOWED_ORIGINS", r#"["https://a.example", "https://b.example"]"#),
         ]);
         let (config, faults, settings) = Config::read(&environment);
         assert_eq!(faults, Vec::<String>::new());
         assert_eq!(config.secrets.secret_key.as_ref().unwrap().expose_secret(), GOOD);
-        assert_eq!(config.http.allowed_origins, ["https://a.example", "https://b.example"]);
+        assert_eq!(
+            config.http.allowed_origins,
+            ["https://a.example", "https://b.example"]
+        );
         let shown = format!("{settings:?} {config:?}");
         assert!(!shown.contains(GOOD) && !shown.contains("hunter2"), "{shown}");
         std::fs::remove_file(file).unwrap();
@@ -321,12 +419,27 @@ mod tests {
 
     #[test]
     fn weak_and_known_secrets_are_refused() {
-        for secret in ["x", &"a".repeat(64), "change-me-change-me-change-me-change-me", "your-secret-key-at-least-32-characters-long"] {
+        for secret in [
+            "x",
+            &"a".repeat(64),
+            "change-me-change-me-change-me-change-me",
+            "your-secret-key-at-least-32-characters-long",
+        ] {
             let found = faults(&[("DATABASE_URL", "sqlite:///tmp/x.db"), ("SECRET_KEY", secret)]);
             assert_eq!(found.len(), 1, "{secret}: {found:?}");
         }
-        assert_eq!(faults(&[("DATABASE_URL", "sqlite:///tmp/x.db"), ("JWT_SECRET", GOOD)]), Vec::<String>::new());
-        assert_eq!(faults(&[("HOST", "0.0.0.0")]).len(), 1, "the demo is for this machine");
-        assert_eq!(faults(&[("HOST", "0.0.0.0"), ("DEMO_ALLOW_PUBLIC", "true")]), Vec::<String>::new());
+        assert_eq!(
+            faults(&[("DATABASE_URL", "sqlite:///tmp/x.db"), ("JWT_SECRET", GOOD)]),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            faults(&[("HOST", "0.0.0.0")]).len(),
+            1,
+            "the demo is for this machine"
+        );
+        assert_eq!(
+            faults(&[("HOST", "0.0.0.0"), ("DEMO_ALLOW_PUBLIC", "true")]),
+            Vec::<String>::new()
+        );
     }
 }

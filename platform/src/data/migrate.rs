@@ -50,15 +50,31 @@ impl Migrations {
     }
 
     fn runner(&self, dialect: &Dialect) -> Result<Runner> {
-        let text = |postgres, sqlite| if matches!(dialect, Dialect::Postgres) { postgres } else { sqlite };
-        let files = self.files.iter().map(|(name, p, s)| Migration::unapplied(name, text(*p, *s)));
-        let mut runner = Runner::new(&files.collect::<std::result::Result<Vec<_>, _>>().map_err(Error::internal)?);
+        let text = |postgres, sqlite| {
+            if matches!(dialect, Dialect::Postgres) {
+                postgres
+            } else {
+                sqlite
+            }
+        };
+        let files = self
+            .files
+            .iter()
+            .map(|(name, p, s)| Migration::unapplied(name, text(*p, *s)));
+        let mut runner = Runner::new(
+            &files
+                .collect::<std::result::Result<Vec<_>, _>>()
+                .map_err(Error::internal)?,
+        );
         runner.set_migration_table_name(self.table());
         Ok(runner)
     }
 
     fn states(&self, applied: &[Migration]) -> Vec<MigrationState> {
-        let applied: Vec<_> = applied.iter().map(|m| format!("{}{}__{}", m.prefix(), m.version(), m.name())).collect();
+        let applied: Vec<_> = applied
+            .iter()
+            .map(|m| format!("{}{}__{}", m.prefix(), m.version(), m.name()))
+            .collect();
         let state = |name: &str| MigrationState {
             name: format!("{} {name}", self.set),
             applied: applied.iter().any(|a| a == name),
@@ -79,7 +95,8 @@ pub async fn migrate(target: &DatabaseTarget, sets: &[Migrations]) -> Result<()>
             DatabaseTarget::Sqlite(path) => sqlite::blocking(|| migrate_sqlite(path, sets)),
         };
         let Err(error) = outcome else { return Ok(()) };
-        let raced = format!("{error:?}").contains("concurrently updated") || states(target, sets).await? != before;
+        let raced =
+            format!("{error:?}").contains("concurrently updated") || states(target, sets).await? != before;
         if left == 0 || !raced {
             return Err(error);
         }
@@ -94,10 +111,15 @@ pub async fn states(target: &DatabaseTarget, sets: &[Migrations]) -> Result<Vec<
         DatabaseTarget::Postgres(target) => {
             let mut client = target.connect().await?;
             for set in sets {
-                let known = client.query_one("SELECT to_regclass($1::text) IS NOT NULL", &[&set.table()]).await;
+                let known = client
+                    .query_one("SELECT to_regclass($1::text) IS NOT NULL", &[&set.table()])
+                    .await;
                 let applied = if known.map_err(Error::unavailable)?.get(0) {
                     let runner = set.runner(&Dialect::Postgres)?;
-                    runner.get_applied_migrations_async(&mut client).await.map_err(Error::unavailable)?
+                    runner
+                        .get_applied_migrations_async(&mut client)
+                        .await
+                        .map_err(Error::unavailable)?
                 } else {
                     Vec::new()
                 };
@@ -107,8 +129,13 @@ pub async fn states(target: &DatabaseTarget, sets: &[Migrations]) -> Result<Vec<
         DatabaseTarget::Sqlite(path) => sqlite::blocking(|| {
             let mut conn = sqlite::connect(path, true)?;
             for set in sets {
-                let applied = if conn.table_exists(None::<&str>, set.table().as_str()).map_err(sqlite::classified)? {
-                    set.runner(&Dialect::Sqlite)?.get_applied_migrations(&mut conn).map_err(Error::unavailable)?
+                let applied = if conn
+                    .table_exists(None::<&str>, set.table().as_str())
+                    .map_err(sqlite::classified)?
+                {
+                    set.runner(&Dialect::Sqlite)?
+                        .get_applied_migrations(&mut conn)
+                        .map_err(Error::unavailable)?
                 } else {
                     Vec::new()
                 };
@@ -123,10 +150,16 @@ pub async fn states(target: &DatabaseTarget, sets: &[Migrations]) -> Result<Vec<
 async fn migrate_postgres(target: &PostgresTarget, sets: &[Migrations]) -> Result<()> {
     let mut client = target.connect().await?;
     // held until the connection closes; the number is the first bytes of SHA-256("tenantry migrations")
-    client.batch_execute("SELECT pg_advisory_lock(5404319552844595557)").await.map_err(Error::unavailable)?;
+    client
+        .batch_execute("SELECT pg_advisory_lock(5404319552844595557)")
+        .await
+        .map_err(Error::unavailable)?;
     for set in sets {
         let runner = set.runner(&Dialect::Postgres)?;
-        runner.run_async(&mut client).await.map_err(|e| explained(set, e))?;
+        runner
+            .run_async(&mut client)
+            .await
+            .map_err(|e| explained(set, e))?;
         let grant = format!("GRANT SELECT ON {} TO PUBLIC", set.table());
         client.batch_execute(&grant).await.map_err(Error::internal)?;
     }
@@ -136,11 +169,17 @@ async fn migrate_postgres(target: &PostgresTarget, sets: &[Migrations]) -> Resul
 fn migrate_sqlite(path: &Path, sets: &[Migrations]) -> Result<()> {
     let mut conn = sqlite::connect(path, true)?;
     for set in sets {
-        set.runner(&Dialect::Sqlite)?.run(&mut conn).map_err(|e| explained(set, e))?;
+        set.runner(&Dialect::Sqlite)?
+            .run(&mut conn)
+            .map_err(|e| explained(set, e))?;
     }
     Ok(())
 }
 
 fn explained(set: &Migrations, error: refinery::Error) -> Error {
-    Error::internal(format!("migrations of {}: {}", set.set, postgres::with_sources(&error)))
+    Error::internal(format!(
+        "migrations of {}: {}",
+        set.set,
+        postgres::with_sources(&error)
+    ))
 }

@@ -58,7 +58,9 @@ impl Db {
     /// Opens the database. PostgreSQL is first spoken to by the first statement or by [`ping`](Self::ping).
     pub fn open(settings: &DatabaseSettings) -> Result<Self> {
         Ok(Self(match &settings.target {
-            DatabaseTarget::Postgres(config) => Pools::Postgres(postgres::Server::new(config.as_ref().clone(), settings)?),
+            DatabaseTarget::Postgres(config) => {
+                Pools::Postgres(postgres::Server::new(config.as_ref().clone(), settings)?)
+            }
             DatabaseTarget::Sqlite(path) => Pools::Sqlite(Arc::new(sqlite::Files::open(path, settings)?)),
         }))
     }
@@ -72,7 +74,15 @@ impl Db {
 
     /// A transaction of this tenant, behind a gate that is asked in the flight that opens it.
     pub(crate) fn tenant(&self, tenant: Uuid, mode: Mode, now: Timestamp, gate: Arc<dyn Gate>) -> TenantConn {
-        TenantConn::new(self.begin(Opening { mode, tenant: Some(tenant), gate: Some(gate) }), tenant, now)
+        TenantConn::new(
+            self.begin(Opening {
+                mode,
+                tenant: Some(tenant),
+                gate: Some(gate),
+            }),
+            tenant,
+            now,
+        )
     }
 
     /// Runs a use case for a tenant without anybody signed in: what happens before a session is there.
@@ -84,7 +94,11 @@ impl Db {
         work: impl AsyncFnOnce(&TenantConn) -> Result<T>,
     ) -> Result<T> {
         reason.count();
-        let opening = Opening { mode: Mode::Write, tenant: Some(tenant), gate: None };
+        let opening = Opening {
+            mode: Mode::Write,
+            tenant: Some(tenant),
+            gate: None,
+        };
         let conn = TenantConn::new(self.begin(opening), tenant, now);
         let value = work(&conn).await?;
         conn.commit().await?;
@@ -99,7 +113,11 @@ impl Db {
         work: impl AsyncFnOnce(&SystemConn) -> Result<T>,
     ) -> Result<T> {
         reason.count();
-        let conn = SystemConn::new(self.begin(Opening { mode, tenant: None, gate: None }));
+        let conn = SystemConn::new(self.begin(Opening {
+            mode,
+            tenant: None,
+            gate: None,
+        }));
         let value = work(&conn).await?;
         conn.commit().await?;
         Ok(value)
@@ -107,7 +125,8 @@ impl Db {
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<()> {
-        self.system(SystemReason::Health, Mode::Read, async |conn| conn.alive().await).await
+        self.system(SystemReason::Health, Mode::Read, async |conn| conn.alive().await)
+            .await
     }
 
     /// Which of the two it is, for the log and for readiness.

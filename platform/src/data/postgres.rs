@@ -38,12 +38,20 @@ pub(super) struct Server(Pool);
 impl Server {
     pub fn new(target: PostgresTarget, settings: &DatabaseSettings) -> Result<Self> {
         let mut config = target.config.clone();
-        let options = config.get_options().map_or_else(|| SESSION.to_owned(), |own| format!("{own} {SESSION}"));
+        let options = config
+            .get_options()
+            .map_or_else(|| SESSION.to_owned(), |own| format!("{own} {SESSION}"));
         limits(&mut config).options(options);
         // `Fast` costs no flight: a connection comes back with its ROLLBACK or COMMIT already in the pipeline.
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let recycling = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
         let manager = match target.tls_config()? {
-            Some(tls) => Manager::from_config(config, tokio_postgres_rustls::MakeRustlsConnect::new(tls), recycling),
+            Some(tls) => Manager::from_config(
+                config,
+                tokio_postgres_rustls::MakeRustlsConnect::new(tls),
+                recycling,
+            ),
             None => Manager::from_config(config, NoTls, recycling),
         };
         Pool::builder(manager)
@@ -99,12 +107,20 @@ impl PostgresTarget {
             use rustls::pki_types::{CertificateDer, pem::PemObject};
             let unreadable = |e| Error::internal(format!("sslrootcert {}: {e}", path.display()));
             for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-                roots.add(certificate.map_err(unreadable)?).map_err(Error::internal)?;
+                roots
+                    .add(certificate.map_err(unreadable)?)
+                    .map_err(Error::internal)?;
             }
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let versions = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        Ok(Some(versions.map_err(Error::internal)?.with_root_certificates(roots).with_no_client_auth()))
+        let versions =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        Ok(Some(
+            versions
+                .map_err(Error::internal)?
+                .with_root_certificates(roots)
+                .with_no_client_auth(),
+        ))
     }
 }
 
@@ -127,14 +143,26 @@ struct Turn {
 
 impl PgTx {
     pub fn new(server: Server, opening: Opening) -> Self {
-        Self { server, opening, turn: Mutex::default() }
+        Self {
+            server,
+            opening,
+            turn: Mutex::default(),
+        }
     }
 
-    pub async fn run(&self, sql: &str, tenant: Option<&Uuid>, params: &[&dyn Param]) -> Result<(Vec<Row>, u64)> {
+    pub async fn run(
+        &self,
+        sql: &str,
+        tenant: Option<&Uuid>,
+        params: &[&dyn Param],
+    ) -> Result<(Vec<Row>, u64)> {
         let (mut turn, conn, question) = self.take_turn().await?;
         let statement = self.prepared(&conn, sql).await?;
         let tenant = tenant.map(|tenant| tenant as &(dyn ToSql + Sync));
-        let bound: Vec<_> = tenant.into_iter().chain(params.iter().map(|p| *p as &(dyn ToSql + Sync))).collect();
+        let bound: Vec<_> = tenant
+            .into_iter()
+            .chain(params.iter().map(|p| *p as &(dyn ToSql + Sync)))
+            .collect();
         let mut answer = pin!(async {
             let mut rows = pin!(conn.query_raw(&statement, bound).await?);
             let mut all = Vec::new();
@@ -172,7 +200,9 @@ impl PgTx {
     /// A write waits for its COMMIT; a read has nothing to learn from it.
     pub async fn commit(mut self) -> Result<()> {
         let turn = self.turn.get_mut();
-        let (Some(conn), Some(_)) = (turn.conn.take(), turn.opened.take()) else { return Ok(()) };
+        let (Some(conn), Some(_)) = (turn.conn.take(), turn.opened.take()) else {
+            return Ok(());
+        };
         let commit = conn.batch_execute("COMMIT"); // the first poll sends
         match self.opening.mode {
             Mode::Write => commit.await.map_err(classified),
@@ -185,24 +215,37 @@ impl PgTx {
 
     async fn take_turn(&self) -> Result<(MutexGuard<'_, Turn>, Arc<Object>, Option<Statement>)> {
         let waited = || Error::internal("a statement waited for one before it that was polled and set aside");
-        let mut turn = tokio::time::timeout(TURN, self.turn.lock()).await.map_err(|_| waited())?;
+        let mut turn = tokio::time::timeout(TURN, self.turn.lock())
+            .await
+            .map_err(|_| waited())?;
         let conn = match &turn.conn {
             Some(conn) => conn.clone(),
-            None => turn.conn.insert(Arc::new(self.server.0.get().await.map_err(out_of_reach)?)).clone(),
+            None => turn
+                .conn
+                .insert(Arc::new(self.server.0.get().await.map_err(out_of_reach)?))
+                .clone(),
         };
         let question = match &self.opening.gate {
-            Some(gate) if turn.opened.is_none() => Some(self.prepared(&conn, gate.question().0.postgres).await?),
+            Some(gate) if turn.opened.is_none() => {
+                Some(self.prepared(&conn, gate.question().0.postgres).await?)
+            }
             _ => None,
         };
         Ok((turn, conn, question))
     }
 
     async fn prepared(&self, conn: &Object, sql: &str) -> Result<Statement> {
-        conn.prepare_typed_cached(sql, &[] as &[Type]).await.map_err(classified)
+        conn.prepare_typed_cached(sql, &[] as &[Type])
+            .await
+            .map_err(classified)
     }
 
     fn open(&self, turn: &mut Turn, conn: &Arc<Object>, question: Option<Statement>) -> Opened {
-        let opened = turn.opened.get_or_insert_with(|| opening(conn.clone(), self.opening.clone(), question).boxed().shared());
+        let opened = turn.opened.get_or_insert_with(|| {
+            opening(conn.clone(), self.opening.clone(), question)
+                .boxed()
+                .shared()
+        });
         opened.clone()
     }
 }
@@ -225,8 +268,11 @@ async fn opening(conn: Arc<Object>, opening: Opening, question: Option<Statement
     };
     let (_, params) = gate.question();
     let tenant: &(dyn ToSql + Sync) = &tenant;
-    let params: Vec<_> = std::iter::once(tenant).chain(params.into_iter().map(|p| p as &(dyn ToSql + Sync))).collect();
-    let ((), row) = try_join!(conn.batch_execute(&begin), conn.query_opt(&question, &params)).map_err(classified)?;
+    let params: Vec<_> = std::iter::once(tenant)
+        .chain(params.into_iter().map(|p| p as &(dyn ToSql + Sync)))
+        .collect();
+    let ((), row) =
+        try_join!(conn.batch_execute(&begin), conn.query_opt(&question, &params)).map_err(classified)?;
     gate.admit(row.as_ref().map(AnyRow::Postgres))
 }
 
@@ -235,7 +281,9 @@ async fn opening(conn: Arc<Object>, opening: Opening, question: Option<Statement
 impl Drop for PgTx {
     fn drop(&mut self) {
         let turn = self.turn.get_mut();
-        let (Some(conn), Some(_)) = (turn.conn.take(), turn.opened.take()) else { return };
+        let (Some(conn), Some(_)) = (turn.conn.take(), turn.opened.take()) else {
+            return;
+        };
         let mut rollback = async move { conn.batch_execute("ROLLBACK").await }.boxed();
         let answered = rollback.as_mut().now_or_never().is_some(); // the first poll sends
         if let (false, Ok(runtime)) = (answered, Handle::try_current()) {
@@ -253,7 +301,9 @@ fn out_of_reach(error: PoolError) -> Error {
 }
 
 fn stale(error: &tokio_postgres::Error) -> bool {
-    let cached_plan = error.as_db_error().is_some_and(|e| e.message().starts_with("cached plan"));
+    let cached_plan = error
+        .as_db_error()
+        .is_some_and(|e| e.message().starts_with("cached plan"));
     cached_plan || error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)
 }
 
@@ -275,10 +325,14 @@ fn classified(error: tokio_postgres::Error) -> Error {
         }
     };
     // conversions of our own values have no code either
-    let ours = error.code().is_none() && std::error::Error::source(&error).is_some_and(|cause| {
-        cause.is::<tokio_postgres::types::WrongType>()
-    });
-    if passing && !ours { Error::unavailable(error) } else { Error::internal(error) }
+    let ours = error.code().is_none()
+        && std::error::Error::source(&error)
+            .is_some_and(|cause| cause.is::<tokio_postgres::types::WrongType>());
+    if passing && !ours {
+        Error::unavailable(error)
+    } else {
+        Error::internal(error)
+    }
 }
 
 /// An error and what caused it, in one line: the driver's own text says no more than "db error".

@@ -67,7 +67,11 @@ const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
 /// `TIMESTAMPTZ` on PostgreSQL.
 impl tokio_postgres::types::ToSql for Timestamp {
-    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> std::result::Result<IsNull, Box<dyn StdError + Sync + Send>> {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> std::result::Result<IsNull, Box<dyn StdError + Sync + Send>> {
         out.extend_from_slice(&self.as_micros().saturating_sub(POSTGRES_EPOCH).to_be_bytes());
         Ok(IsNull::No)
     }

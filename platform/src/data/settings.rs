@@ -54,7 +54,11 @@ impl FromStr for DatabaseTarget {
         match scheme {
             "sqlite" | "sqlite+aiosqlite" => {
                 let path = rest.split('?').next().unwrap_or_default();
-                if path.is_empty() || path.ends_with('/') { Err(SHAPE.into()) } else { Ok(Self::Sqlite(path.into())) }
+                if path.is_empty() || path.ends_with('/') {
+                    Err(SHAPE.into())
+                } else {
+                    Ok(Self::Sqlite(path.into()))
+                }
             }
             "postgres" | "postgresql" | "postgresql+asyncpg" => postgres(rest),
             _ => Err(SHAPE.into()),
@@ -88,6 +92,14 @@ fn postgres(rest: &str) -> Result<DatabaseTarget, String> {
     if config.get_hosts().is_empty() {
         return Err("names no host".into());
     }
-    config.ssl_mode(if tls { tokio_postgres::config::SslMode::Require } else { tokio_postgres::config::SslMode::Disable });
-    Ok(DatabaseTarget::Postgres(Box::new(PostgresTarget { config, tls, root_certificate })))
+    config.ssl_mode(if tls {
+        tokio_postgres::config::SslMode::Require
+    } else {
+        tokio_postgres::config::SslMode::Disable
+    });
+    Ok(DatabaseTarget::Postgres(Box::new(PostgresTarget {
+        config,
+        tls,
+        root_certificate,
+    })))
 }

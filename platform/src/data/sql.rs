@@ -63,12 +63,33 @@ struct Statement<'a> {
     len: usize,
 }
 
-const ENDS_CONDITION: &[&str] = &["ORDER", "GROUP", "HAVING", "LIMIT", "OFFSET", "RETURNING", "FOR", "WINDOW"];
+const ENDS_CONDITION: &[&str] = &[
+    "ORDER",
+    "GROUP",
+    "HAVING",
+    "LIMIT",
+    "OFFSET",
+    "RETURNING",
+    "FOR",
+    "WINDOW",
+];
 const JOINS: &[&str] = &["JOIN", "LEFT", "INNER", "CROSS"];
 const NO_ALIAS: &[&str] = &["WHERE", "ON", "SET", "VALUES", "DEFAULT", "DO", "SELECT"];
 const REFUSED: &[&str] = &[
-    "UNION", "EXCEPT", "INTERSECT", "WITH", "BETWEEN", "CASE", "NATURAL", "USING", "RIGHT", "FULL", "ONLY", "LATERAL",
-    "TABLE", "OVERRIDING",
+    "UNION",
+    "EXCEPT",
+    "INTERSECT",
+    "WITH",
+    "BETWEEN",
+    "CASE",
+    "NATURAL",
+    "USING",
+    "RIGHT",
+    "FULL",
+    "ONLY",
+    "LATERAL",
+    "TABLE",
+    "OVERRIDING",
 ];
 
 /// Why a text is refused, if it is.
@@ -81,7 +102,11 @@ pub(crate) const fn fault(text: &str) -> Option<&'static str> {
 }
 
 const fn tokenize(text: &[u8]) -> Result<Statement<'_>, &'static str> {
-    let mut tokens = [Token { start: 0, end: 0, group: 0 }; MOST_TOKENS];
+    let mut tokens = [Token {
+        start: 0,
+        end: 0,
+        group: 0,
+    }; MOST_TOKENS];
     let (mut len, mut at) = (0, 0);
     let mut open = [0; 32]; // the groups that are open
     let (mut depth, mut groups) = (0, 0);
@@ -115,7 +140,8 @@ const fn tokenize(text: &[u8]) -> Result<Statement<'_>, &'static str> {
             at += 1;
         } else {
             match byte {
-                b'(' | b')' | b',' | b'.' | b'=' | b'<' | b'>' | b'+' | b'*' | b'|' | b':' | b'!' | b'%' | b'?' => at += 1,
+                b'(' | b')' | b',' | b'.' | b'=' | b'<' | b'>' | b'+' | b'*' | b'|' | b':' | b'!' | b'%'
+                | b'?' => at += 1,
                 b'-' if at + 1 == text.len() || text[at + 1] != b'-' => at += 1,
                 b'/' if at + 1 == text.len() || text[at + 1] != b'*' => at += 1,
                 _ => return Err("comments, quoted names, escapes and semicolons are not understood"),
@@ -139,7 +165,11 @@ const fn tokenize(text: &[u8]) -> Result<Statement<'_>, &'static str> {
             depth -= 1;
             group = if depth == 0 { 0 } else { open[depth - 1] };
         }
-        tokens[len] = Token { start, end: at, group };
+        tokens[len] = Token {
+            start,
+            end: at,
+            group,
+        };
         len += 1;
     }
     if depth > 0 {
@@ -160,7 +190,9 @@ impl Statement<'_> {
         let mut i = 0;
         while i < self.len {
             if self.is_any(i, REFUSED) {
-                return Some("UNION, WITH, BETWEEN, CASE, USING and outer joins to the right are not understood");
+                return Some(
+                    "UNION, WITH, BETWEEN, CASE, USING and outer joins to the right are not understood",
+                );
             }
             if self.sets_tenant(i) {
                 return Some("a row stays with its tenant: tenant_id cannot be set");
@@ -196,7 +228,11 @@ impl Statement<'_> {
         if table >= self.len || !self.is_name(table) || self.is(table + 1, ".") || self.is(table + 1, "(") {
             return Some("a table is called by its plain name");
         }
-        let key = if self.is(table, "tenants") { "id" } else { "tenant_id" };
+        let key = if self.is(table, "tenants") {
+            "id"
+        } else {
+            "tenant_id"
+        };
         let (alias, next) = self.alias(table);
         let group = self.tokens[i].group;
         if self.has(group, "OR") {
@@ -238,7 +274,11 @@ impl Statement<'_> {
             }
             at += 1;
         }
-        if bound { None } else { Some("every table of a statement is bound to the tenant: … AND tenant_id = $1") }
+        if bound {
+            None
+        } else {
+            Some("every table of a statement is bound to the tenant: … AND tenant_id = $1")
+        }
     }
 
     /// Whether the bracket that closes this group stands here.
@@ -278,7 +318,11 @@ impl Statement<'_> {
         }
         let qualified = self.same(at + 1, alias) && self.is(at + 2, ".");
         let column = if qualified { at + 3 } else { at + 1 };
-        if !(qualified || alone) || !self.is(column, key) || !self.is(column + 1, "=") || !self.is(column + 2, "$1") {
+        if !(qualified || alone)
+            || !self.is(column, key)
+            || !self.is(column + 1, "=")
+            || !self.is(column + 2, "$1")
+        {
             return false;
         }
         let after = column + 3;
@@ -295,7 +339,11 @@ impl Statement<'_> {
         if i != 1 || !self.is(0, "INSERT") || !self.is_name(i + 1) || !self.is(i + 2, "(") {
             return SHAPE;
         }
-        let key = if self.is(i + 1, "tenants") { "id" } else { "tenant_id" };
+        let key = if self.is(i + 1, "tenants") {
+            "id"
+        } else {
+            "tenant_id"
+        };
         if !self.is(i + 3, key) {
             return SHAPE;
         }
@@ -305,9 +353,17 @@ impl Statement<'_> {
         }
         at += 1; // the closing bracket of the columns
         if self.is(at, "SELECT") {
-            return if self.is(at + 1, "$1") && self.is(at + 2, ",") { None } else { SHAPE };
+            return if self.is(at + 1, "$1") && self.is(at + 2, ",") {
+                None
+            } else {
+                SHAPE
+            };
         }
-        if !self.is(at, "VALUES") || !self.is(at + 1, "(") || !self.is(at + 2, "$1") || !self.is_any(at + 3, &[",", ")"]) {
+        if !self.is(at, "VALUES")
+            || !self.is(at + 1, "(")
+            || !self.is(at + 2, "$1")
+            || !self.is_any(at + 3, &[",", ")"])
+        {
             return SHAPE;
         }
         at += 2;
@@ -315,7 +371,11 @@ impl Statement<'_> {
             at += 1;
         }
         let after = at + 1;
-        if after < self.len && !self.is_any(after, &["ON", "RETURNING"]) { SHAPE } else { None }
+        if after < self.len && !self.is_any(after, &["ON", "RETURNING"]) {
+            SHAPE
+        } else {
+            None
+        }
     }
 
     /// A conflict that updates is one on a key that begins with the tenant.
@@ -374,7 +434,14 @@ impl Statement<'_> {
     }
 
     const fn same(&self, a: usize, b: usize) -> bool {
-        a < self.len && b < self.len && self.equal(self.tokens[a], self.text, self.tokens[b].start, self.tokens[b].end)
+        a < self.len
+            && b < self.len
+            && self.equal(
+                self.tokens[a],
+                self.text,
+                self.tokens[b].start,
+                self.tokens[b].end,
+            )
     }
 
     const fn equal(&self, token: Token, other: &[u8], start: usize, end: usize) -> bool {

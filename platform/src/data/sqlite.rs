@@ -108,10 +108,19 @@ pub(super) struct LiteTx {
 
 impl LiteTx {
     pub fn new(files: Arc<Files>, opening: Opening) -> Self {
-        Self { files, opening, open: Mutex::default() }
+        Self {
+            files,
+            opening,
+            open: Mutex::default(),
+        }
     }
 
-    pub async fn run<T: FromRow>(&self, sql: &str, tenant: Option<&Uuid>, params: &[&dyn Param]) -> Result<(Vec<T>, u64)> {
+    pub async fn run<T: FromRow>(
+        &self,
+        sql: &str,
+        tenant: Option<&Uuid>,
+        params: &[&dyn Param],
+    ) -> Result<(Vec<T>, u64)> {
         let mut open = self.open.lock().await;
         let conn = self.opened(&mut open).await?;
         blocking(|| query(conn, sql, tenant, params, T::from_row))
@@ -125,7 +134,9 @@ impl LiteTx {
         if self.opening.mode == Mode::Read {
             return Ok(());
         }
-        let Some(conn) = self.open.get_mut() else { return Ok(()) };
+        let Some(conn) = self.open.get_mut() else {
+            return Ok(());
+        };
         blocking(|| conn.execute_batch("COMMIT")).map_err(classified)?; // if it fails, the drop rolls back
         *self.open.get_mut() = None;
         Ok(())
@@ -148,15 +159,23 @@ impl LiteTx {
                 return Err(refusal);
             }
         }
-        open.as_ref().ok_or_else(|| Error::internal("a transaction was not opened"))
+        open.as_ref()
+            .ok_or_else(|| Error::internal("a transaction was not opened"))
     }
 
     fn ask(&self, conn: &Connection) -> Result<()> {
-        let (Some(gate), tenant) = (&self.opening.gate, self.opening.tenant) else { return Ok(()) };
+        let (Some(gate), tenant) = (&self.opening.gate, self.opening.tenant) else {
+            return Ok(());
+        };
         let (sql, params) = gate.question();
         let mut outcome = None;
         query(conn, sql.sqlite, tenant.as_ref(), &params, |row| {
-            outcome.get_or_insert_with(|| gate.admit(Some(Row::Sqlite(match row { Row::Sqlite(row) => row, Row::Postgres(_) => return Ok(()) }))));
+            outcome.get_or_insert_with(|| {
+                gate.admit(Some(Row::Sqlite(match row {
+                    Row::Sqlite(row) => row,
+                    Row::Postgres(_) => return Ok(()),
+                })))
+            });
             Ok(())
         })?;
         outcome.unwrap_or_else(|| gate.admit(None))
@@ -213,11 +232,13 @@ pub(super) fn blocking<T>(f: impl FnOnce() -> T) -> T {
 
 /// A full, read-only or busy disk passes; the rest is a fault of ours.
 pub(super) fn classified(error: rusqlite::Error) -> Error {
-    use ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, ReadOnly, SystemIoFailure};
+    use ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, ReadOnly, SystemIoFailure,
+    };
     match error.sqlite_error_code() {
-        Some(CannotOpen | DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory | ReadOnly | SystemIoFailure) => {
-            Error::unavailable(error)
-        }
+        Some(
+            CannotOpen | DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory | ReadOnly | SystemIoFailure,
+        ) => Error::unavailable(error),
         _ => Error::internal(error),
     }
 }

@@ -61,14 +61,25 @@ pub struct SystemConn {
 
 impl SystemConn {
     pub(super) fn new(backend: Backend) -> Self {
-        Self { backend, unsettled: AtomicUsize::new(0) }
+        Self {
+            backend,
+            unsettled: AtomicUsize::new(0),
+        }
     }
 
-    pub(crate) async fn fetch_all<T: FromRow>(&self, sql: SystemSql, params: &[&dyn Param]) -> Result<Vec<T>> {
+    pub(crate) async fn fetch_all<T: FromRow>(
+        &self,
+        sql: SystemSql,
+        params: &[&dyn Param],
+    ) -> Result<Vec<T>> {
         Ok(self.run(sql, params).await?.0)
     }
 
-    pub(crate) async fn fetch_optional<T: FromRow>(&self, sql: SystemSql, params: &[&dyn Param]) -> Result<Option<T>> {
+    pub(crate) async fn fetch_optional<T: FromRow>(
+        &self,
+        sql: SystemSql,
+        params: &[&dyn Param],
+    ) -> Result<Option<T>> {
         Ok(self.fetch_all(sql, params).await?.into_iter().next())
     }
 
@@ -89,7 +100,9 @@ impl SystemConn {
 
     pub(super) async fn commit(self) -> Result<()> {
         if self.unsettled.load(Relaxed) > 0 {
-            return Err(Error::internal("a statement failed or was abandoned, and the use case went on"));
+            return Err(Error::internal(
+                "a statement failed or was abandoned, and the use case went on",
+            ));
         }
         self.backend.commit().await
     }

@@ -37,7 +37,12 @@ pub struct TenantConn {
 
 impl TenantConn {
     pub(super) fn new(backend: Backend, tenant: Uuid, now: Timestamp) -> Self {
-        Self { backend, tenant, now, unsettled: AtomicUsize::new(0) }
+        Self {
+            backend,
+            tenant,
+            now,
+            unsettled: AtomicUsize::new(0),
+        }
     }
 
     /// Whose rows these are.
@@ -57,7 +62,9 @@ impl TenantConn {
 
     /// The one row of the answer; none is a fault of the caller.
     pub async fn fetch_one<T: FromRow>(&self, sql: Sql, params: &[&dyn Param]) -> Result<T> {
-        self.fetch_optional(sql, params).await?.ok_or_else(|| Error::internal("a statement answered no row"))
+        self.fetch_optional(sql, params)
+            .await?
+            .ok_or_else(|| Error::internal("a statement answered no row"))
     }
 
     /// The first row of the answer, if any.
@@ -77,7 +84,10 @@ impl TenantConn {
 
     async fn run<T: FromRow>(&self, sql: Sql, params: &[&dyn Param]) -> Result<(Vec<T>, u64)> {
         self.unsettled.fetch_add(1, Relaxed);
-        let answer = self.backend.run(sql.postgres, sql.sqlite, Some(&self.tenant), params).await?;
+        let answer = self
+            .backend
+            .run(sql.postgres, sql.sqlite, Some(&self.tenant), params)
+            .await?;
         self.unsettled.fetch_sub(1, Relaxed); // not reached by a statement that failed or was dropped
         Ok(answer)
     }
@@ -93,7 +103,9 @@ impl TenantConn {
     /// PostgreSQL answers the COMMIT of a failed transaction with a quiet ROLLBACK, hence the count.
     pub(crate) async fn commit(self) -> Result<()> {
         if self.unsettled.load(Relaxed) > 0 {
-            return Err(Error::internal("a statement failed or was abandoned, and the use case went on"));
+            return Err(Error::internal(
+                "a statement failed or was abandoned, and the use case went on",
+            ));
         }
         self.backend.commit().await
     }
@@ -110,7 +122,12 @@ impl Backend {
         match self {
             Self::Postgres(tx) => {
                 let (rows, changed) = tx.run(postgres, tenant, params).await?;
-                Ok((rows.iter().map(|row| T::from_row(&Row::Postgres(row))).collect::<Result<_>>()?, changed))
+                Ok((
+                    rows.iter()
+                        .map(|row| T::from_row(&Row::Postgres(row)))
+                        .collect::<Result<_>>()?,
+                    changed,
+                ))
             }
             Self::Sqlite(tx) => tx.run(sqlite, tenant, params).await,
         }

@@ -25,7 +25,9 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
         Ok(bytes) => {
             let mut response = Response::new(Body::from(bytes));
             *response.status_mut() = status;
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             response
         }
         Err(e) => Error::internal(e).into_response(),
@@ -43,7 +45,9 @@ pub struct DataOf<T> {
 
 impl<T: ToSchema> PartialSchema for DataOf<T> {
     fn schema() -> Reference {
-        let always = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)).enum_values(Some([true]));
+        let always = ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::Boolean))
+            .enum_values(Some([true]));
         ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::Object))
             .property("success", always)
@@ -70,7 +74,13 @@ pub struct Data<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Data<T> {
     fn into_response(self) -> Response {
-        json(StatusCode::OK, &DataOf { success: true, data: self.0 })
+        json(
+            StatusCode::OK,
+            &DataOf {
+                success: true,
+                data: self.0,
+            },
+        )
     }
 }
 
@@ -85,7 +95,13 @@ pub struct CreatedData<T>(pub T);
 
 impl<T: Serialize> IntoResponse for CreatedData<T> {
     fn into_response(self) -> Response {
-        json(StatusCode::CREATED, &DataOf { success: true, data: self.0 })
+        json(
+            StatusCode::CREATED,
+            &DataOf {
+                success: true,
+                data: self.0,
+            },
+        )
     }
 }
 
@@ -120,7 +136,11 @@ pub struct Created<T> {
 impl<T> Created<T> {
     /// Where the new resource is, and which version of it this is.
     pub fn at(location: String, version: i64, body: T) -> Self {
-        Self { location, version, body }
+        Self {
+            location,
+            version,
+            body,
+        }
     }
 }
 
@@ -130,7 +150,9 @@ impl<T: Serialize> IntoResponse for Created<T> {
         if let Ok(location) = HeaderValue::try_from(self.location) {
             response.headers_mut().insert(header::LOCATION, location);
         }
-        response.headers_mut().insert(header::ETAG, etag::header_value(self.version));
+        response
+            .headers_mut()
+            .insert(header::ETAG, etag::header_value(self.version));
         response
     }
 }

@@ -94,8 +94,16 @@ impl Paging {
     ) -> Result<Self> {
         let limit = usize::try_from(limit.map_or(DEFAULT_LIMIT, Int::get)).unwrap_or_default();
         let refused = || Error::field("cursor", "not one that this list has issued");
-        let before = cursor.map(|c| key.open(tenant, route, &c.0).ok_or_else(refused)).transpose()?;
-        Ok(Self { key: key.clone(), tenant, route, limit, before })
+        let before = cursor
+            .map(|c| key.open(tenant, route, &c.0).ok_or_else(refused))
+            .transpose()?;
+        Ok(Self {
+            key: key.clone(),
+            tenant,
+            route,
+            limit,
+            before,
+        })
     }
 
     /// Rows below this identifier are asked for; the largest of all on the first page.
@@ -118,7 +126,11 @@ impl Paging {
         let has_more = rows.len() > self.limit;
         rows.truncate(self.limit);
         let last = rows.last().filter(|_| has_more).map(id);
-        CursorPage { next_cursor: last.map(|id| self.key.seal(self.tenant, self.route, id)), has_more, data: rows }
+        CursorPage {
+            next_cursor: last.map(|id| self.key.seal(self.tenant, self.route, id)),
+            has_more,
+            data: rows,
+        }
     }
 }
 
@@ -136,12 +148,20 @@ pub struct CursorPage<T> {
 impl<T: ToSchema> PartialSchema for CursorPage<T> {
     fn schema() -> Reference {
         let or_null = SchemaType::from_iter([Type::String, Type::Null]);
-        let cursor = ObjectBuilder::new().schema_type(or_null).description(Some("For the page that follows, if any"));
+        let cursor = ObjectBuilder::new()
+            .schema_type(or_null)
+            .description(Some("For the page that follows, if any"));
         ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::Object))
-            .property("data", ArrayBuilder::new().items(Ref::from_schema_name(T::name())))
+            .property(
+                "data",
+                ArrayBuilder::new().items(Ref::from_schema_name(T::name())),
+            )
             .property("next_cursor", cursor)
-            .property("has_more", ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)))
+            .property(
+                "has_more",
+                ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)),
+            )
             .required("data")
             .required("next_cursor")
             .required("has_more")
@@ -188,9 +208,20 @@ mod tests {
         for i in 0..cursor.len() {
             let mut tampered = cursor.clone().into_bytes();
             tampered[i] = if tampered[i] == b'A' { b'B' } else { b'A' };
-            assert_eq!(key.open(tenant, "orders", std::str::from_utf8(&tampered).unwrap()), None, "{i}");
+            assert_eq!(
+                key.open(tenant, "orders", std::str::from_utf8(&tampered).unwrap()),
+                None,
+                "{i}"
+            );
         }
-        for text in ["", "x", "====", &cursor[1..], &format!("{cursor}A"), &"A".repeat(10_000)] {
+        for text in [
+            "",
+            "x",
+            "====",
+            &cursor[1..],
+            &format!("{cursor}A"),
+            &"A".repeat(10_000),
+        ] {
             assert_eq!(key.open(tenant, "orders", text), None, "{text}");
         }
     }

@@ -36,7 +36,9 @@ impl Conditions {
     }
 
     fn unchanged(&self, version: i64) -> bool {
-        self.if_none_match.as_deref().is_some_and(|tags| names(tags, version, true))
+        self.if_none_match
+            .as_deref()
+            .is_some_and(|tags| names(tags, version, true))
     }
 }
 
@@ -49,7 +51,11 @@ fn tag(version: i64) -> String {
 fn names(tags: &str, version: i64, weakly: bool) -> bool {
     let own = tag(version);
     tags.split(',').map(str::trim).any(|one| {
-        let one = if weakly { one.strip_prefix("W/").unwrap_or(one) } else { one };
+        let one = if weakly {
+            one.strip_prefix("W/").unwrap_or(one)
+        } else {
+            one
+        };
         one == "*" || one == own
     })
 }
@@ -58,7 +64,10 @@ impl FromRequestParts<Core> for Conditions {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &Core) -> Result<Self> {
-        Ok(Self { if_match: header(&parts.headers, IF_MATCH)?, if_none_match: header(&parts.headers, IF_NONE_MATCH)? })
+        Ok(Self {
+            if_match: header(&parts.headers, IF_MATCH)?,
+            if_none_match: header(&parts.headers, IF_NONE_MATCH)?,
+        })
     }
 }
 
@@ -89,12 +98,20 @@ pub struct Tagged<T> {
 impl<T> Tagged<T> {
     /// The answer to a read: `If-None-Match` is heeded.
     pub fn read(body: T, version: i64, conditions: &Conditions) -> Self {
-        Self { body, version, unchanged: conditions.unchanged(version) }
+        Self {
+            body,
+            version,
+            unchanged: conditions.unchanged(version),
+        }
     }
 
     /// The answer to a change.
     pub fn changed(body: T, version: i64) -> Self {
-        Self { body, version, unchanged: false }
+        Self {
+            body,
+            version,
+            unchanged: false,
+        }
     }
 }
 
@@ -139,7 +156,11 @@ mod tests {
             ("3", false, false),
             ("", false, false),
         ] {
-            assert_eq!((names(tags, 3, false), names(tags, 3, true)), (strong, weak), "{tags}");
+            assert_eq!(
+                (names(tags, 3, false), names(tags, 3, true)),
+                (strong, weak),
+                "{tags}"
+            );
         }
     }
 }

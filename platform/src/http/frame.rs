@@ -1,6 +1,11 @@
 //! What goes around every request: its id, its time limit, the error document, the headers of every answer, and its one
 //! line in the log.
-use crate::{access::Caller, core::Core, error::{Code, Error}, infra::secret};
+use crate::{
+    access::Caller,
+    core::Core,
+    error::{Code, Error},
+    infra::secret,
+};
 use axum::{
     body::Body,
     extract::{MatchedPath, Request, State},
@@ -34,7 +39,10 @@ pub(crate) async fn frame(State(core): State<Core>, mut request: Request, next: 
     let who = Who::default();
     request.extensions_mut().insert(who.clone());
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
     let versioned = request.uri().path().starts_with(super::routes::BASE);
 
     let limit = core.settings.request_timeout;
@@ -48,14 +56,23 @@ pub(crate) async fn frame(State(core): State<Core>, mut request: Request, next: 
         headers.insert(REQUEST_ID, id);
     }
     add_security_headers(headers, versioned, core.settings.hsts);
-    log(&method, route.as_deref(), &response, &id, who.0.get(), began.elapsed(), error.as_ref());
+    log(
+        &method,
+        route.as_deref(),
+        &response,
+        &id,
+        who.0.get(),
+        began.elapsed(),
+        error.as_ref(),
+    );
     response
 }
 
 /// The caller's own, if it is 1 to 128 visible ASCII characters, else a new one.
 fn request_id(headers: &HeaderMap) -> String {
     let own = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-    let fits = |id: &&str| (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    let fits =
+        |id: &&str| (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
     own.filter(fits).map_or_else(
         || secret::random().map_or_else(|_| "none".to_owned(), |bytes| secret::encode(&bytes[..16])),
         str::to_owned,
@@ -81,19 +98,27 @@ fn as_document(response: &mut Response, id: &str) -> Option<Error> {
     *response.status_mut() = error.code().status();
     let document = error.document(id);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     headers.insert(header::CONTENT_LENGTH, document.len().into());
     *response.body_mut() = Body::from(document);
     Some(error)
 }
 
 fn add_security_headers(headers: &mut HeaderMap, versioned: bool, hsts: bool) {
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     // a page has one of its own
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(
-        "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
-    ));
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(
+            "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+        ));
     if versioned {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
@@ -134,7 +159,10 @@ fn log(
 
 /// A panic is answered like any fault of ours; what it said goes to the log.
 pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response<Body> {
-    let said = panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
+    let said = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned());
     Error::internal(format!("panicked: {}", said.unwrap_or_default())).into_response()
 }
 

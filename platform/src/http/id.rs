@@ -51,11 +51,17 @@ impl<T: Named> FromRequestParts<Core> for Id<T> {
         let Path(mut text) = Path::<String>::from_request_parts(parts, core)
             .await
             .map_err(|e| Error::not_found(T::NOUN, "").caused_by(e))?;
-        let uuid = Uuid::try_parse(&text).ok().filter(|id| id.as_hyphenated().to_string() == text);
+        let uuid = Uuid::try_parse(&text)
+            .ok()
+            .filter(|id| id.as_hyphenated().to_string() == text);
         if let Some((end, _)) = text.char_indices().nth(64) {
             text.truncate(end); // an answer does not grow with what was asked
         }
-        Ok(Self { uuid: uuid.unwrap_or_default(), text, of: PhantomData })
+        Ok(Self {
+            uuid: uuid.unwrap_or_default(),
+            text,
+            of: PhantomData,
+        })
     }
 }
 

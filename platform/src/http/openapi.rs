@@ -77,7 +77,11 @@ fn operation(route: &Route) -> OperationBuilder {
                 .security(SecurityRequirement::new::<_, _, &str>(BEARER, []))
                 .extensions(Some(Extensions::from_iter([("x-permission", required)])));
         }
-        None => operation = operation.description(Some("For anyone: no access token is asked for.")).securities(Some([])),
+        None => {
+            operation = operation
+                .description(Some("For anyone: no access token is asked for."))
+                .securities(Some([]))
+        }
     }
     let mut codes = doc.errors.clone();
     codes.extend([Code::InternalError, Code::ServiceUnavailable]);
@@ -89,7 +93,11 @@ fn operation(route: &Route) -> OperationBuilder {
 
 /// One answer a status; where several codes share it, it names them all.
 fn error_response(operation: OperationBuilder, code: Code, codes: &[Code]) -> OperationBuilder {
-    let names: Vec<_> = Code::ALL.iter().filter(|c| c.status() == code.status() && codes.contains(c)).map(|c| c.name()).collect();
+    let names: Vec<_> = Code::ALL
+        .iter()
+        .filter(|c| c.status() == code.status() && codes.contains(c))
+        .map(|c| c.name())
+        .collect();
     let content = Content::new(Some(RefOr::Ref(Ref::from_schema_name(PROBLEM))));
     let response = ResponseBuilder::new()
         .description(format!("{} (`{}`)", code.title(), names.join("`, `")))

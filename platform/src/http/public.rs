@@ -33,7 +33,10 @@ impl FromRequestParts<Core> for Client {
 
     async fn from_request_parts(parts: &mut Parts, _: &Core) -> Result<Self, Error> {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+        let user_agent = parts
+            .headers
+            .get(USER_AGENT)
+            .and_then(|value| value.to_str().ok());
         Ok(Self {
             ip: peer.map(|ConnectInfo(address)| address.ip().to_canonical().to_string()),
             user_agent: user_agent.map(|text| text.chars().take(200).collect()),

@@ -89,35 +89,63 @@ pub struct Routes {
 impl Routes {
     /// Routes under `/api/v1`, shown under this heading.
     pub fn new(tag: &'static str) -> Self {
-        Self { tag, base: BASE, routes: Vec::new() }
+        Self {
+            tag,
+            base: BASE,
+            routes: Vec::new(),
+        }
     }
 
     /// Routes of the service itself, not under `/api/v1`.
     pub(crate) fn at_root(tag: &'static str) -> Self {
-        Self { tag, base: "", routes: Vec::new() }
+        Self {
+            tag,
+            base: "",
+            routes: Vec::new(),
+        }
     }
 
     /// Reads.
     #[must_use]
-    pub fn get<H: Endpoint<Args, Out>, Args, Out>(self, path: &str, handler: H, summary: &'static str) -> Self {
+    pub fn get<H: Endpoint<Args, Out>, Args, Out>(
+        self,
+        path: &str,
+        handler: H,
+        summary: &'static str,
+    ) -> Self {
         self.add(Method::GET, MethodFilter::GET, path, handler, summary)
     }
 
     /// Makes, or does.
     #[must_use]
-    pub fn post<H: Endpoint<Args, Out>, Args, Out>(self, path: &str, handler: H, summary: &'static str) -> Self {
+    pub fn post<H: Endpoint<Args, Out>, Args, Out>(
+        self,
+        path: &str,
+        handler: H,
+        summary: &'static str,
+    ) -> Self {
         self.add(Method::POST, MethodFilter::POST, path, handler, summary)
     }
 
     /// Changes.
     #[must_use]
-    pub fn patch<H: Endpoint<Args, Out>, Args, Out>(self, path: &str, handler: H, summary: &'static str) -> Self {
+    pub fn patch<H: Endpoint<Args, Out>, Args, Out>(
+        self,
+        path: &str,
+        handler: H,
+        summary: &'static str,
+    ) -> Self {
         self.add(Method::PATCH, MethodFilter::PATCH, path, handler, summary)
     }
 
     /// Takes away.
     #[must_use]
-    pub fn delete<H: Endpoint<Args, Out>, Args, Out>(self, path: &str, handler: H, summary: &'static str) -> Self {
+    pub fn delete<H: Endpoint<Args, Out>, Args, Out>(
+        self,
+        path: &str,
+        handler: H,
+        summary: &'static str,
+    ) -> Self {
         self.add(Method::DELETE, MethodFilter::DELETE, path, handler, summary)
     }
 
@@ -138,7 +166,10 @@ impl Routes {
         handler: H,
         summary: &'static str,
     ) -> Self {
-        let mut doc = Doc { is_read: method == Method::GET, ..Doc::default() };
+        let mut doc = Doc {
+            is_read: method == Method::GET,
+            ..Doc::default()
+        };
         H::describe(&mut doc);
         let mut router = handler.route(filter);
         if !doc.query {
@@ -148,13 +179,23 @@ impl Routes {
         let name = std::any::type_name::<H>().rsplit("::").next().unwrap_or_default();
         let operation_id = format!("{}_{name}", self.tag.to_lowercase().replace(' ', "_"));
         let path = format!("{}{path}", self.base);
-        self.routes.push(Route { method, path, tag: self.tag, operation_id, summary, doc, router });
+        self.routes.push(Route {
+            method,
+            path,
+            tag: self.tag,
+            operation_id,
+            summary,
+            doc,
+            router,
+        });
         self
     }
 
     /// Adds them to the router.
     pub(crate) fn mount(&self, router: Router<Core>) -> Router<Core> {
-        self.routes.iter().fold(router, |router, route| router.route(&route.path, route.router.clone()))
+        self.routes.iter().fold(router, |router, route| {
+            router.route(&route.path, route.router.clone())
+        })
     }
 }
 

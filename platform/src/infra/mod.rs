@@ -1,4 +1,5 @@
 //! What the domains stand on besides the database: time, randomness, password hashing, the outbox, the log.
+pub mod arrivals;
 pub mod clock;
 pub mod events;
 pub mod outbox;

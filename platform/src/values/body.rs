@@ -45,14 +45,29 @@ impl<'a> Object<'a> {
     }
 
     /// The members of a JSON object.
-    pub fn of_json(input: Input<'a>, names: &'static [&'static str], at: &At<'_>, faults: &mut Faults) -> Option<Self> {
+    pub fn of_json(
+        input: Input<'a>,
+        names: &'static [&'static str],
+        at: &At<'_>,
+        faults: &mut Faults,
+    ) -> Option<Self> {
         let Input::Json(raw) = input else { return None };
-        let members = raw.get().starts_with('{').then(|| serde_json::Deserializer::from_str(raw.get()).deserialize_map(Members));
+        let members = raw
+            .get()
+            .starts_with('{')
+            .then(|| serde_json::Deserializer::from_str(raw.get()).deserialize_map(Members));
         match members {
             Some(Ok(members)) => Some(Self::sort(members, names, at, faults)),
             // a derived struct would take an array here, member by member
             None => {
-                faults.add(at, if matches!(at.to_string().as_str(), "") { "The body must be a JSON object" } else { "must be an object" });
+                faults.add(
+                    at,
+                    if matches!(at.to_string().as_str(), "") {
+                        "The body must be a JSON object"
+                    } else {
+                        "must be an object"
+                    },
+                );
                 None
             }
             // the grammar was checked before: a member's name with a lone surrogate

@@ -20,9 +20,12 @@ impl Email {
         // a look-alike: `ﬁ` for `fi`, full-width letters, `K` (Kelvin) for `k`
         let steady = local.nfkc().collect::<String>().to_lowercase() == local;
         let plain = |c: char| c.is_alphanumeric() || "!#$%&'*+/=?^_`{|}~-".contains(c);
-        let dotted = local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(plain));
+        let dotted = local
+            .split('.')
+            .all(|atom| !atom.is_empty() && atom.chars().all(plain));
         let domain = idna::domain_to_ascii_strict(domain).ok()?;
-        let hosted = domain.contains('.') && !domain.ends_with('.') && domain.parse::<std::net::Ipv4Addr>().is_err();
+        let hosted =
+            domain.contains('.') && !domain.ends_with('.') && domain.parse::<std::net::Ipv4Addr>().is_err();
         let address = format!("{local}@{domain}");
         let fits = local.len() <= LONGEST_LOCAL && address.len() <= LONGEST;
         (steady && dotted && hosted && fits).then_some(Self(address))
@@ -55,7 +58,10 @@ impl Parse for Email {
     }
     fn schema() -> Reference {
         let format = SchemaFormat::KnownFormat(KnownFormat::Email);
-        string_schema().format(Some(format)).max_length(Some(LONGEST)).into()
+        string_schema()
+            .format(Some(format))
+            .max_length(Some(LONGEST))
+            .into()
     }
     fn example() -> serde_json::Value {
         "ada@initech.test".into()
@@ -77,10 +83,27 @@ mod tests {
             assert_eq!(Email::new(text).unwrap().as_str(), normal);
         }
         for text in [
-            "", "@", "ada", "ada@", "@acme.test", "ada@acme", "a b@acme.test", "a..b@acme.test", ".a@acme.test",
-            "a@acme.test.", "a@-acme.test", "a@127.0.0.1", "a@b@acme.test", "ad\0a@acme.test", "ａda@acme.test",
-            "ﬁn@acme.test", "a\u{200b}da@acme.test", "\"a\"@acme.test", "a@acme_x.test",
-            &format!("{}@acme.test", "a".repeat(65)), &format!("a@{}.test", "b.".repeat(130)),
+            "",
+            "@",
+            "ada",
+            "ada@",
+            "@acme.test",
+            "ada@acme",
+            "a b@acme.test",
+            "a..b@acme.test",
+            ".a@acme.test",
+            "a@acme.test.",
+            "a@-acme.test",
+            "a@127.0.0.1",
+            "a@b@acme.test",
+            "ad\0a@acme.test",
+            "ａda@acme.test",
+            "ﬁn@acme.test",
+            "a\u{200b}da@acme.test",
+            "\"a\"@acme.test",
+            "a@acme_x.test",
+            &format!("{}@acme.test", "a".repeat(65)),
+            &format!("a@{}.test", "b.".repeat(130)),
         ] {
             assert_eq!(Email::new(text), None, "{text:?}");
         }

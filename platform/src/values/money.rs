@@ -40,7 +40,9 @@ impl Money {
     fn from_decimal(text: &str) -> Result<Self, &'static str> {
         const SHAPE: &str = "must be a decimal number such as 12.50";
         let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-        let (units, places) = digits.split_once('.').map_or((digits, None), |(units, places)| (units, Some(places)));
+        let (units, places) = digits
+            .split_once('.')
+            .map_or((digits, None), |(units, places)| (units, Some(places)));
         let numeric = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         if !numeric(units) || !places.is_none_or(numeric) {
             return Err(SHAPE);
@@ -49,7 +51,9 @@ impl Money {
         if places.len() > 2 {
             return Err("must have at most two decimal places");
         }
-        let minor = format!("{units}{places:0<2}").parse::<i64>().map_err(|_| "too large")?;
+        let minor = format!("{units}{places:0<2}")
+            .parse::<i64>()
+            .map_err(|_| "too large")?;
         Ok(Self(if negative { -minor } else { minor }))
     }
 }
@@ -70,7 +74,10 @@ impl Serialize for Money {
 
 impl PartialSchema for Money {
     fn schema() -> Reference {
-        string_schema().pattern(Some(r"^-?\d+\.\d{2}$")).examples([serde_json::json!("59.98")]).into()
+        string_schema()
+            .pattern(Some(r"^-?\d+\.\d{2}$"))
+            .examples([serde_json::json!("59.98")])
+            .into()
     }
 }
 impl ToSchema for Money {}
@@ -89,7 +96,9 @@ impl<const MIN: i64, const MAX: i64> Parse for Amount<MIN, MAX> {
             None => {
                 let mut own = Faults::default();
                 let text = input.string(&At::ROOT, &mut own);
-                text.map_or(Err("must be a decimal number, as a string or a number"), |text| Money::from_decimal(&text))
+                text.map_or(Err("must be a decimal number, as a string or a number"), |text| {
+                    Money::from_decimal(&text)
+                })
             }
         };
         match amount {
@@ -107,7 +116,11 @@ impl<const MIN: i64, const MAX: i64> Parse for Amount<MIN, MAX> {
 
     fn schema() -> Reference {
         use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, SchemaType, Type};
-        let limits = format!("From {} to {}, with at most two decimal places", Money(MIN), Money(MAX));
+        let limits = format!(
+            "From {} to {}, with at most two decimal places",
+            Money(MIN),
+            Money(MAX)
+        );
         OneOfBuilder::new()
             .item(string_schema().pattern(Some(r"^\d+(\.\d{1,2})?$")))
             .item(ObjectBuilder::new().schema_type(SchemaType::Type(Type::Number)))
@@ -157,10 +170,32 @@ mod tests {
 
     #[test]
     fn decimals_are_exact() {
-        for (text, minor) in [("0.01", 1), ("59.98", 5998), ("12", 1200), ("12.5", 1250), ("-0.05", -5), ("007", 700)] {
+        for (text, minor) in [
+            ("0.01", 1),
+            ("59.98", 5998),
+            ("12", 1200),
+            ("12.5", 1250),
+            ("-0.05", -5),
+            ("007", 700),
+        ] {
             assert_eq!(Money::from_decimal(text), Ok(Money(minor)), "{text}");
         }
-        for text in ["", ".", "1.", ".5", "1.234", "1e2", "1e400", "+1", " 1", "1_000", "0x1", "NaN", "٣", "99999999999999999999"] {
+        for text in [
+            "",
+            ".",
+            "1.",
+            ".5",
+            "1.234",
+            "1e2",
+            "1e400",
+            "+1",
+            " 1",
+            "1_000",
+            "0x1",
+            "NaN",
+            "٣",
+            "99999999999999999999",
+        ] {
             assert!(Money::from_decimal(text).is_err(), "{text}");
         }
         assert_eq!(Money(5998).to_string(), "59.98");

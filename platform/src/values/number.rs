@@ -1,6 +1,9 @@
 //! Whole numbers within limits.
 use super::{At, Faults, Input, Parse, Reference};
-use utoipa::openapi::{ObjectBuilder, schema::{SchemaType, Type}};
+use utoipa::openapi::{
+    ObjectBuilder,
+    schema::{SchemaType, Type},
+};
 
 /// A whole number from `MIN` to `MAX`, sent as a JSON number without fraction or exponent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,11 @@ impl<const MIN: i64, const MAX: i64> Parse for Int<MIN, MAX> {
         }
     }
     fn schema() -> Reference {
-        ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)).minimum(Some(MIN)).maximum(Some(MAX)).into()
+        ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::Integer))
+            .minimum(Some(MIN))
+            .maximum(Some(MAX))
+            .into()
     }
     fn example() -> serde_json::Value {
         MIN.max(2.min(MAX)).into()

@@ -67,7 +67,8 @@ impl<'a> Input<'a> {
     pub fn number(self) -> Option<&'a str> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Json(raw) => Some(raw.get()).filter(|text| text.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])),
+            Self::Json(raw) => Some(raw.get())
+                .filter(|text| text.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])),
         }
     }
 
@@ -105,18 +106,27 @@ enum Step<'a> {
 
 impl At<'static> {
     /// The body itself.
-    pub const ROOT: Self = At { parent: None, step: Step::Root };
+    pub const ROOT: Self = At {
+        parent: None,
+        step: Step::Root,
+    };
 }
 
 impl<'a> At<'a> {
     /// A member of this object.
     pub fn member(&'a self, name: &'a str) -> At<'a> {
-        At { parent: Some(self), step: Step::Member(name) }
+        At {
+            parent: Some(self),
+            step: Step::Member(name),
+        }
     }
 
     /// An element of this array, counted from 0.
     pub fn element(&'a self, index: usize) -> At<'a> {
-        At { parent: Some(self), step: Step::Element(index) }
+        At {
+            parent: Some(self),
+            step: Step::Element(index),
+        }
     }
 
     fn is_root(&self) -> bool {
@@ -156,7 +166,10 @@ impl Faults {
         if at.is_root() {
             self.whole.get_or_insert(message.into());
         } else if self.fields.len() < MOST {
-            self.fields.push(Fault { field: at.to_string(), message: message.into() });
+            self.fields.push(Fault {
+                field: at.to_string(),
+                message: message.into(),
+            });
         }
     }
 
@@ -175,7 +188,11 @@ impl<T: Parse> Parse for Option<T> {
     const REQUIRED: bool = false;
 
     fn parse(input: Input<'_>, at: &At<'_>, faults: &mut Faults) -> Option<Self> {
-        if input.is_null() { Some(None) } else { T::parse(input, at, faults).map(Some) }
+        if input.is_null() {
+            Some(None)
+        } else {
+            T::parse(input, at, faults).map(Some)
+        }
     }
     fn absent(_: &At<'_>, _: &mut Faults) -> Option<Self> {
         Some(None)
@@ -192,7 +209,9 @@ impl<T: Parse> Parse for Option<T> {
 impl Parse for Uuid {
     fn parse(input: Input<'_>, at: &At<'_>, faults: &mut Faults) -> Option<Self> {
         let text = input.string(at, faults)?;
-        let id = Uuid::try_parse(&text).ok().filter(|id| id.as_hyphenated().to_string() == *text);
+        let id = Uuid::try_parse(&text)
+            .ok()
+            .filter(|id| id.as_hyphenated().to_string() == *text);
         if id.is_none() {
             faults.add(at, "not a UUID in lower-case hyphenated form");
         }
@@ -220,7 +239,9 @@ impl Parse for bool {
         value
     }
     fn schema() -> Reference {
-        ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)).into()
+        ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::Boolean))
+            .into()
     }
     fn example() -> serde_json::Value {
         true.into()
@@ -242,7 +263,10 @@ impl<T: Parse, const MIN: usize, const MAX: usize> Parse for List<T, MIN, MAX> {
     fn parse(input: Input<'_>, at: &At<'_>, faults: &mut Faults) -> Option<Self> {
         let elements = input.array(at, faults)?;
         if !(MIN..=MAX).contains(&elements.len()) {
-            faults.add(at, format!("must have {MIN} to {MAX} entries, not {}", elements.len()));
+            faults.add(
+                at,
+                format!("must have {MIN} to {MAX} entries, not {}", elements.len()),
+            );
             return None;
         }
         let mut values = Vec::with_capacity(elements.len());
@@ -252,7 +276,11 @@ impl<T: Parse, const MIN: usize, const MAX: usize> Parse for List<T, MIN, MAX> {
         (values.len() == elements.len()).then_some(Self(values))
     }
     fn schema() -> Reference {
-        ArrayBuilder::new().items(T::schema()).min_items(Some(MIN)).max_items(Some(MAX)).into()
+        ArrayBuilder::new()
+            .items(T::schema())
+            .min_items(Some(MIN))
+            .max_items(Some(MAX))
+            .into()
     }
     fn example() -> serde_json::Value {
         vec![T::example()].into()
@@ -277,7 +305,10 @@ pub(super) fn described(schema: Reference, description: String) -> Reference {
             array.into()
         }
         RefOr::T(Schema::OneOf(mut one)) => {
-            one.description = [words, one.description].into_iter().flatten().reduce(|a, b| format!("{a} {b}."));
+            one.description = [words, one.description]
+                .into_iter()
+                .flatten()
+                .reduce(|a, b| format!("{a} {b}."));
             Schema::OneOf(one).into()
         }
         other => other,

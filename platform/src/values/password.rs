@@ -49,7 +49,12 @@ fn is_common(password: &str) -> bool {
 
 fn secret_schema(min: usize) -> Reference {
     let format = SchemaFormat::KnownFormat(KnownFormat::Password);
-    string_schema().format(Some(format)).min_length(Some(min)).max_length(Some(LONGEST)).write_only(true).into()
+    string_schema()
+        .format(Some(format))
+        .min_length(Some(min))
+        .max_length(Some(LONGEST))
+        .write_only(true)
+        .into()
 }
 
 impl Parse for Password {

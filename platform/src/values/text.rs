@@ -5,13 +5,24 @@ fn length_fault(min: usize, max: usize, length: usize) -> Option<String> {
     if length > max {
         Some(format!("must be at most {max} characters, not {length}"))
     } else if length < min {
-        Some(if min == 1 { "must not be empty".to_owned() } else { format!("must be at least {min} characters") })
+        Some(if min == 1 {
+            "must not be empty".to_owned()
+        } else {
+            format!("must be at least {min} characters")
+        })
     } else {
         None
     }
 }
 
-fn checked(text: &str, min: usize, max: usize, allowed: impl Fn(char) -> bool, at: &At<'_>, faults: &mut Faults) -> bool {
+fn checked(
+    text: &str,
+    min: usize,
+    max: usize,
+    allowed: impl Fn(char) -> bool,
+    at: &At<'_>,
+    faults: &mut Faults,
+) -> bool {
     let mut fine = true;
     if let Some(fault) = length_fault(min, max, text.chars().count()) {
         faults.add(at, fault);
@@ -101,7 +112,8 @@ impl<const MAX: usize> Notes<MAX> {
 impl<const MAX: usize> Parse for Notes<MAX> {
     fn parse(input: Input<'_>, at: &At<'_>, faults: &mut Faults) -> Option<Self> {
         let text = input.string(at, faults)?;
-        checked(&text, 0, MAX, |c| matches!(c, '\n' | '\r' | '\t'), at, faults).then(|| Self(text.into_owned()))
+        checked(&text, 0, MAX, |c| matches!(c, '\n' | '\r' | '\t'), at, faults)
+            .then(|| Self(text.into_owned()))
     }
     fn schema() -> Reference {
         schema(0, MAX)
@@ -117,9 +129,38 @@ pub struct Slug(String);
 
 /// Names that would be taken for a part of the service.
 const RESERVED: [&str; 32] = [
-    "about", "account", "admin", "api", "app", "assets", "auth", "billing", "blog", "cdn", "dashboard", "docs", "ftp",
-    "health", "help", "login", "mail", "metrics", "new", "null", "public", "register", "root", "settings", "signup",
-    "smtp", "static", "status", "support", "system", "tenantry", "www",
+    "about",
+    "account",
+    "admin",
+    "api",
+    "app",
+    "assets",
+    "auth",
+    "billing",
+    "blog",
+    "cdn",
+    "dashboard",
+    "docs",
+    "ftp",
+    "health",
+    "help",
+    "login",
+    "mail",
+    "metrics",
+    "new",
+    "null",
+    "public",
+    "register",
+    "root",
+    "settings",
+    "signup",
+    "smtp",
+    "static",
+    "status",
+    "support",
+    "system",
+    "tenantry",
+    "www",
 ];
 
 impl Slug {
@@ -133,7 +174,9 @@ impl Slug {
             && !text.starts_with('-')
             && !text.ends_with('-');
         if !shaped {
-            return Err("must be 3 to 63 lower-case letters, digits and hyphens, with no hyphen at either end");
+            return Err(
+                "must be 3 to 63 lower-case letters, digits and hyphens, with no hyphen at either end",
+            );
         }
         if RESERVED.contains(&text) {
             return Err("reserved");
@@ -156,7 +199,11 @@ impl Slug {
         stem.truncate(room);
         let mut stem = stem.trim_end_matches('-').to_owned();
         if stem.len() < 3 || (suffix.is_none() && RESERVED.contains(&stem.as_str())) {
-            stem = if stem.is_empty() { "tenant".to_owned() } else { format!("{stem}-team") };
+            stem = if stem.is_empty() {
+                "tenant".to_owned()
+            } else {
+                format!("{stem}-team")
+            };
         }
         match suffix {
             Some(suffix) => Self(format!("{stem}-{suffix}")),
@@ -193,7 +240,17 @@ mod tests {
 
     #[test]
     fn slugs_from_names_are_always_slugs() {
-        for name in ["Acme", "API", "ä", "", "x", "Ünïcödé & Sons", "-- a --", &"long name ".repeat(20), "日本"] {
+        for name in [
+            "Acme",
+            "API",
+            "ä",
+            "",
+            "x",
+            "Ünïcödé & Sons",
+            "-- a --",
+            &"long name ".repeat(20),
+            "日本",
+        ] {
             for suffix in [None, Some("0f3a9c")] {
                 let slug = Slug::from_name(name, suffix);
                 assert_eq!(Slug::new(slug.as_str()).as_ref(), Ok(&slug), "{name} {suffix:?}");

@@ -36,13 +36,19 @@ impl Timestamp {
     /// That much later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// That much earlier.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// Reads RFC 3339 with any offset.
@@ -87,7 +93,9 @@ impl Parse for Timestamp {
 
 impl PartialSchema for Timestamp {
     fn schema() -> Reference {
-        string_schema().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))).into()
+        string_schema()
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .into()
     }
 }
 impl ToSchema for Timestamp {}
@@ -101,7 +109,14 @@ mod tests {
         let at = Timestamp::from_rfc3339("2026-01-31T10:30:00.123456+01:00").unwrap();
         assert_eq!(at.to_string(), "2026-01-31T09:30:00.123Z");
         assert_eq!(Timestamp::from_micros(0).to_string(), "1970-01-01T00:00:00.000Z");
-        for text in ["", "2026-01-31", "2026-01-31 10:30:00Z", "2026-13-31T10:30:00Z", "now", "2026-01-31T10:30:00"] {
+        for text in [
+            "",
+            "2026-01-31",
+            "2026-01-31 10:30:00Z",
+            "2026-13-31T10:30:00Z",
+            "now",
+            "2026-01-31T10:30:00",
+        ] {
             assert_eq!(Timestamp::from_rfc3339(text), None, "{text}");
         }
     }

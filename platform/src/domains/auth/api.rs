@@ -21,20 +21,40 @@ pub async fn register(
     service::register(&core, body, &client).await.map(CreatedData)
 }
 
-pub async fn login(_: Public, State(core): State<Core>, client: Client, Json(body): Json<Login>) -> Result<Data<SessionView>> {
+pub async fn login(
+    _: Public,
+    State(core): State<Core>,
+    client: Client,
+    Json(body): Json<Login>,
+) -> Result<Data<SessionView>> {
     service::login(&core, body, &client).await.map(Data)
 }
 
-pub async fn refresh(_: Public, State(core): State<Core>, Json(body): Json<Refresh>) -> Result<Data<SessionView>> {
-    service::refresh(&core, body.refresh_token.as_str()).await.map(Data)
+pub async fn refresh(
+    _: Public,
+    State(core): State<Core>,
+    Json(body): Json<Refresh>,
+) -> Result<Data<SessionView>> {
+    service::refresh(&core, body.refresh_token.as_str())
+        .await
+        .map(Data)
 }
 
-pub async fn logout(_: Public, State(core): State<Core>, Json(body): Json<Refresh>) -> Result<Data<MessageView>> {
+pub async fn logout(
+    _: Public,
+    State(core): State<Core>,
+    Json(body): Json<Refresh>,
+) -> Result<Data<MessageView>> {
     service::logout(&core, body.refresh_token.as_str()).await?;
-    Ok(Data(MessageView { message: "Logged out" }))
+    Ok(Data(MessageView {
+        message: "Logged out",
+    }))
 }
 
 pub async fn me(scope: Scope<Profile>) -> Result<Data<MeView>> {
     let (user, tenant) = scope.read(async |tx| service::me(tx).await).await?;
-    Ok(Data(MeView { user: user.into(), tenant: tenant.into() }))
+    Ok(Data(MeView {
+        user: user.into(),
+        tenant: tenant.into(),
+    }))
 }

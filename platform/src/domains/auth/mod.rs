@@ -3,8 +3,8 @@
 //! A session is the family of refresh tokens that descend from one sign-in. Its access tokens say whose they are;
 //! whether the session lives and what its person may do is asked of the database at every request.
 mod api;
-pub mod model;
-pub mod service;
+pub(crate) mod model;
+pub(crate) mod service;
 mod store;
 
 use crate::{
@@ -28,12 +28,24 @@ pub fn domain() -> Domain {
 
 fn routes() -> Routes {
     Routes::new("auth")
-        .post("/auth/register", api::register, "Sign up: a new tenant and its owner")
+        .post(
+            "/auth/register",
+            api::register,
+            "Sign up: a new tenant and its owner",
+        )
         .refusing(&[Code::Conflict])
         .post("/auth/login", api::login, "Sign in")
         .refusing(&[Code::Unauthorized])
-        .post("/auth/refresh", api::refresh, "Replace a refresh token by a new session's tokens")
+        .post(
+            "/auth/refresh",
+            api::refresh,
+            "Replace a refresh token by a new session's tokens",
+        )
         .refusing(&[Code::Unauthorized])
-        .post("/auth/logout", api::logout, "End the session of a refresh token; one that is unknown or dead answers the same")
+        .post(
+            "/auth/logout",
+            api::logout,
+            "End the session of a refresh token; one that is unknown or dead answers the same",
+        )
         .get("/auth/me", api::me, "Who am I, and whose tenant is this")
 }

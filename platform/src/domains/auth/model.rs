@@ -90,15 +90,39 @@ impl Tenant {
     /// A tenant that begins now.
     pub fn new(id: Uuid, name: String, slug: &Slug, now: Timestamp) -> Self {
         let slug = slug.as_str().to_owned();
-        Self { id, name, slug, plan: FREE.to_owned(), created_at: now, updated_at: now }
+        Self {
+            id,
+            name,
+            slug,
+            plan: FREE.to_owned(),
+            created_at: now,
+            updated_at: now,
+        }
     }
 }
 
 impl User {
     /// An active person who begins now.
-    pub fn new(tenant_id: Uuid, id: Uuid, email: String, full_name: String, role: Role, now: Timestamp) -> Self {
+    pub fn new(
+        tenant_id: Uuid,
+        id: Uuid,
+        email: String,
+        full_name: String,
+        role: Role,
+        now: Timestamp,
+    ) -> Self {
         let status = UserStatus::Active;
-        Self { id, tenant_id, email, full_name, role, status, last_login_at: None, created_at: now, updated_at: now }
+        Self {
+            id,
+            tenant_id,
+            email,
+            full_name,
+            role,
+            status,
+            last_login_at: None,
+            created_at: now,
+            updated_at: now,
+        }
     }
 }
 
@@ -162,14 +186,20 @@ const REFRESH_PREFIX: &str = "rt_";
 impl RefreshToken {
     /// A new one.
     pub fn new(tenant: Uuid) -> Result<Self> {
-        Ok(Self { tenant, secret: secret::random()? })
+        Ok(Self {
+            tenant,
+            secret: secret::random()?,
+        })
     }
 
     /// Reads one; `None` is what no token of ours looks like.
     pub fn read(text: &str) -> Option<Self> {
         let bytes = secret::decode(text.strip_prefix(REFRESH_PREFIX)?)?;
         let (tenant, secret) = bytes.split_at_checked(16)?;
-        Some(Self { tenant: Uuid::from_slice(tenant).ok()?, secret: secret.try_into().ok()? })
+        Some(Self {
+            tenant: Uuid::from_slice(tenant).ok()?,
+            secret: secret.try_into().ok()?,
+        })
     }
 
     /// As the client gets it.
@@ -296,8 +326,22 @@ pub struct MessageView {
 
 impl From<Tenant> for TenantView {
     fn from(t: Tenant) -> Self {
-        let Tenant { id, name, slug, plan, created_at, updated_at } = t;
-        Self { id, name, slug, plan, created_at, updated_at }
+        let Tenant {
+            id,
+            name,
+            slug,
+            plan,
+            created_at,
+            updated_at,
+        } = t;
+        Self {
+            id,
+            name,
+            slug,
+            plan,
+            created_at,
+            updated_at,
+        }
     }
 }
 
@@ -328,7 +372,15 @@ mod tests {
         let text = token.text();
         let read = RefreshToken::read(&text).unwrap();
         assert_eq!((read.tenant, read.hash()), (token.tenant, token.hash()));
-        for other in ["", "rt_", "rt_AAAA", &text[3..], &format!("{text}A"), &text.to_uppercase(), &format!("{text}=")] {
+        for other in [
+            "",
+            "rt_",
+            "rt_AAAA",
+            &text[3..],
+            &format!("{text}A"),
+            &text.to_uppercase(),
+            &format!("{text}="),
+        ] {
             assert!(RefreshToken::read(other).is_none(), "{other}");
         }
     }

@@ -18,7 +18,8 @@ pub struct NewSession<'a> {
 }
 
 pub async fn tenant_by_slug(conn: &SystemConn, slug: &str) -> Result<Option<Uuid>> {
-    conn.fetch_optional(SystemSql::new("SELECT id FROM tenants WHERE slug = $1"), &[&slug]).await
+    conn.fetch_optional(SystemSql::new("SELECT id FROM tenants WHERE slug = $1"), &[&slug])
+        .await
 }
 
 /// Whether the slug was free.
@@ -27,12 +28,26 @@ pub async fn insert_tenant(conn: &TenantConn, tenant: &Tenant) -> Result<bool> {
         "INSERT INTO tenants (id, name, slug, plan, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (slug) DO NOTHING"
     );
-    let Tenant { name, slug, plan, created_at, updated_at, .. } = tenant;
-    Ok(conn.execute(sql, &[name, slug, plan, created_at, updated_at]).await? == 1)
+    let Tenant {
+        name,
+        slug,
+        plan,
+        created_at,
+        updated_at,
+        ..
+    } = tenant;
+    Ok(conn
+        .execute(sql, &[name, slug, plan, created_at, updated_at])
+        .await?
+        == 1)
 }
 
 pub async fn tenant(conn: &TenantConn) -> Result<Tenant> {
-    conn.fetch_one(sql!("SELECT id, name, slug, plan, created_at, updated_at FROM tenants WHERE id = $1"), &[]).await
+    conn.fetch_one(
+        sql!("SELECT id, name, slug, plan, created_at, updated_at FROM tenants WHERE id = $1"),
+        &[],
+    )
+    .await
 }
 
 pub async fn insert_user(conn: &TenantConn, user: &User, password_hash: &str) -> Result<()> {
@@ -40,11 +55,32 @@ pub async fn insert_user(conn: &TenantConn, user: &User, password_hash: &str) ->
         "INSERT INTO users (tenant_id, id, email, full_name, role, status, password_hash, last_login_at, created_at, updated_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
     );
-    let User { id, email, full_name, last_login_at, created_at, updated_at, .. } = user;
+    let User {
+        id,
+        email,
+        full_name,
+        last_login_at,
+        created_at,
+        updated_at,
+        ..
+    } = user;
     let (role, status) = (user.role.as_str(), user.status.as_str());
-    conn.execute(sql, &[id, email, full_name, &role, &status, &password_hash, last_login_at, created_at, updated_at])
-        .await
-        .map(drop)
+    conn.execute(
+        sql,
+        &[
+            id,
+            email,
+            full_name,
+            &role,
+            &status,
+            &password_hash,
+            last_login_at,
+            created_at,
+            updated_at,
+        ],
+    )
+    .await
+    .map(drop)
 }
 
 pub async fn user(conn: &TenantConn, id: Uuid) -> Result<Option<User>> {
@@ -70,9 +106,12 @@ pub async fn note_login(conn: &TenantConn, user: Uuid, compared: &str) -> Result
 }
 
 pub async fn replace_hash(conn: &TenantConn, user: Uuid, hash: &str) -> Result<()> {
-    conn.execute(sql!("UPDATE users SET password_hash = $3 WHERE tenant_id = $1 AND id = $2"), &[&user, &hash])
-        .await
-        .map(drop)
+    conn.execute(
+        sql!("UPDATE users SET password_hash = $3 WHERE tenant_id = $1 AND id = $2"),
+        &[&user, &hash],
+    )
+    .await
+    .map(drop)
 }
 
 pub async fn insert_session(conn: &TenantConn, session: &NewSession<'_>) -> Result<()> {
@@ -80,15 +119,30 @@ pub async fn insert_session(conn: &TenantConn, session: &NewSession<'_>) -> Resu
         "INSERT INTO sessions (tenant_id, id, user_id, created_at, last_used_at, expires_at, ip, user_agent) \
          VALUES ($1, $2, $3, $4, $4, $5, $6, $7)"
     );
-    let NewSession { id, user_id, expires_at, ip, user_agent } = session;
-    conn.execute(sql, &[id, user_id, &conn.now(), expires_at, *ip, *user_agent]).await.map(drop)
+    let NewSession {
+        id,
+        user_id,
+        expires_at,
+        ip,
+        user_agent,
+    } = session;
+    conn.execute(sql, &[id, user_id, &conn.now(), expires_at, *ip, *user_agent])
+        .await
+        .map(drop)
 }
 
-pub async fn insert_token(conn: &TenantConn, hash: &[u8], session: Uuid, expires_at: Timestamp) -> Result<()> {
+pub async fn insert_token(
+    conn: &TenantConn,
+    hash: &[u8],
+    session: Uuid,
+    expires_at: Timestamp,
+) -> Result<()> {
     let sql = sql!(
         "INSERT INTO refresh_tokens (tenant_id, hash, session_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)"
     );
-    conn.execute(sql, &[&hash, &session, &conn.now(), &expires_at]).await.map(drop)
+    conn.execute(sql, &[&hash, &session, &conn.now(), &expires_at])
+        .await
+        .map(drop)
 }
 
 /// A token whose session lives and whose person is active, replaced or not. The statement's own snapshot decides

@@ -42,9 +42,19 @@ pub async fn alive(_: Public) -> Result<Bare<Health>> {
 pub async fn ready(_: Public, State(core): State<Core>) -> Result<Bare<Readiness>> {
     let (name, kind) = ("database", core.db.kind());
     match core.db.ping().await {
-        Ok(()) => Ok(Bare(Readiness { status: "ready", dependencies: vec![Dependency { name, kind, state: "up" }] })),
+        Ok(()) => Ok(Bare(Readiness {
+            status: "ready",
+            dependencies: vec![Dependency {
+                name,
+                kind,
+                state: "up",
+            }],
+        })),
         Err(error) => {
-            let down = Fault { field: name.to_owned(), message: "down".into() };
+            let down = Fault {
+                field: name.to_owned(),
+                message: "down".into(),
+            };
             let refusal = Error::new(Code::ServiceUnavailable, "Not ready: a dependency is down");
             Err(refusal.with_details(vec![down]).caused_by(error))
         }

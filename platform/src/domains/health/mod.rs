@@ -10,6 +10,14 @@ pub fn domain() -> Domain {
 
 fn routes() -> Routes {
     Routes::at_root("service")
-        .get("/health", api::alive, "Whether the process is alive; touches nothing")
-        .get("/health/ready", api::ready, "Whether requests can be served, with the state of each dependency")
+        .get(
+            "/health",
+            api::alive,
+            "Whether the process is alive; touches nothing",
+        )
+        .get(
+            "/health/ready",
+            api::ready,
+            "Whether requests can be served, with the state of each dependency",
+        )
 }

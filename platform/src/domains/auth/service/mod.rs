@@ -1,8 +1,6 @@
 //! Signing up, in and out. Passwords are hashed and compared between transactions, never within one.
-mod arrivals;
 mod refresh;
 
-pub use arrivals::Arrivals;
 pub use refresh::refresh;
 
 use super::{
@@ -33,7 +31,10 @@ pub async fn register(core: &Core, new: Register, client: &Client) -> Result<Ses
     let hash = core.passwords.hash(new.password.expose()).await?;
     let given = new.tenant_slug.is_some();
     let name = new.tenant_name.as_str();
-    let mut slug = new.tenant_slug.clone().unwrap_or_else(|| Slug::from_name(name, None));
+    let mut slug = new
+        .tenant_slug
+        .clone()
+        .unwrap_or_else(|| Slug::from_name(name, None));
     for _ in 0..SLUG_TRIES {
         match found(core, &new, &slug, &hash, client).await? {
             Some(session) => return Ok(session),
@@ -41,16 +42,32 @@ pub async fn register(core: &Core, new: Register, client: &Client) -> Result<Ses
             None => slug = Slug::from_name(name, Some(&hex(&secret::random()?[..3]))),
         }
     }
-    Err(Error::conflict(format!("The tenant slug '{}' is taken", slug.as_str())))
+    Err(Error::conflict(format!(
+        "The tenant slug '{}' is taken",
+        slug.as_str()
+    )))
 }
 
 /// `None` if the slug is taken.
-async fn found(core: &Core, new: &Register, slug: &Slug, hash: &str, client: &Client) -> Result<Option<SessionView>> {
+async fn found(
+    core: &Core,
+    new: &Register,
+    slug: &Slug,
+    hash: &str,
+    client: &Client,
+) -> Result<Option<SessionView>> {
     let now = core.clock.now();
     let id = new_id(now);
     let tenant = Tenant::new(id, new.tenant_name.as_str().to_owned(), slug, now);
     let email = new.email.as_str().to_owned();
-    let mut owner = User::new(id, new_id(now), email, new.full_name.as_str().to_owned(), Role::Owner, now);
+    let mut owner = User::new(
+        id,
+        new_id(now),
+        email,
+        new.full_name.as_str().to_owned(),
+        Role::Owner,
+        now,
+    );
     owner.last_login_at = Some(now);
     let issued = core.db.as_tenant(SystemReason::Register, id, now, async |conn| {
         if !store::insert_tenant(conn, &tenant).await? {
@@ -69,16 +86,28 @@ async fn found(core: &Core, new: &Register, slug: &Slug, hash: &str, client: &Cl
 pub async fn login(core: &Core, login: Login, client: &Client) -> Result<SessionView> {
     let refused = || Error::unauthorized("Invalid credentials");
     let slug = login.tenant_slug.as_str();
-    let tenant = core.db.system(SystemReason::Login, Mode::Read, async |conn| store::tenant_by_slug(conn, slug).await).await?;
+    let tenant = core
+        .db
+        .system(SystemReason::Login, Mode::Read, async |conn| {
+            store::tenant_by_slug(conn, slug).await
+        })
+        .await?;
     let tenant = tenant.unwrap_or_default(); // of nobody: then there is no such person either
-    let email = Email::new(login.email.as_str()).map(Email::into_string).unwrap_or_default();
+    let email = Email::new(login.email.as_str())
+        .map(Email::into_string)
+        .unwrap_or_default();
     let now = core.clock.now();
-    let known = core.db.as_tenant(SystemReason::Login, tenant, now, async |conn| store::credentials(conn, &email).await);
+    let known = core.db.as_tenant(SystemReason::Login, tenant, now, async |conn| {
+        store::credentials(conn, &email).await
+    });
     let (user_id, status, stored) = match known.await? {
         Some(known) => (known.user_id, Some(known.status), known.password_hash),
         None => (Uuid::nil(), None, None),
     };
-    let verdict = core.passwords.verify(login.password.expose(), stored.clone()).await?;
+    let verdict = core
+        .passwords
+        .verify(login.password.expose(), stored.clone())
+        .await?;
     let (Some(stored), Some(UserStatus::Active), true) = (stored, status, verdict != Verdict::Wrong) else {
         return Err(refused());
     };
@@ -103,12 +132,16 @@ pub async fn login(core: &Core, login: Login, client: &Client) -> Result<Session
 
 /// Ends the session of a refresh token. What is no token, or a dead one, is as good.
 pub async fn logout(core: &Core, token: &str) -> Result<()> {
-    let Some(token) = RefreshToken::read(token) else { return Ok(()) };
+    let Some(token) = RefreshToken::read(token) else {
+        return Ok(());
+    };
     let end = async |conn: &TenantConn| match store::live_token(conn, &token.hash()).await? {
         Some(stored) => store::end_session(conn, stored.session_id).await.map(drop),
         None => Ok(()),
     };
-    core.db.as_tenant(SystemReason::Logout, token.tenant, core.clock.now(), end).await
+    core.db
+        .as_tenant(SystemReason::Logout, token.tenant, core.clock.now(), end)
+        .await
 }
 
 /// One's own profile.
@@ -126,14 +159,28 @@ async fn start_session(core: &Core, conn: &TenantConn, user_id: Uuid, client: &C
     let (id, token) = (conn.new_id(), RefreshToken::new(conn.tenant_id())?);
     let expires_at = expiry(core, conn.now(), conn.now());
     let Client { ip, user_agent } = client;
-    store::insert_session(conn, &NewSession { id, user_id, expires_at, ip, user_agent }).await?;
+    store::insert_session(
+        conn,
+        &NewSession {
+            id,
+            user_id,
+            expires_at,
+            ip,
+            user_agent,
+        },
+    )
+    .await?;
     store::insert_token(conn, &token.hash(), id, expires_at).await?;
-    Ok(Issued { session_id: id, token })
+    Ok(Issued {
+        session_id: id,
+        token,
+    })
 }
 
 /// A refresh token's end: so long after its making, but not beyond what the session may last.
 fn expiry(core: &Core, now: Timestamp, signed_in_at: Timestamp) -> Timestamp {
-    now.plus(core.auth.refresh_token).min(signed_in_at.plus(core.auth.session))
+    now.plus(core.auth.refresh_token)
+        .min(signed_in_at.plus(core.auth.session))
 }
 
 /// What a committed transaction has issued.
@@ -144,7 +191,11 @@ struct Issued {
 
 impl Issued {
     fn view(self, core: &Core, user: User, tenant: Tenant, now: Timestamp) -> Result<SessionView> {
-        let caller = Caller { tenant: tenant.id, user: user.id, session: self.session_id };
+        let caller = Caller {
+            tenant: tenant.id,
+            user: user.id,
+            session: self.session_id,
+        };
         Ok(SessionView {
             access_token: core.tokens.issue(caller, now)?,
             refresh_token: self.token.text(),
@@ -170,13 +221,23 @@ pub(crate) async fn seed_tenant(
     password_hash: &str,
 ) -> Result<Option<Vec<(Uuid, Role)>>> {
     let now = conn.now();
-    let tenant = Tenant { plan: plan.to_owned(), ..Tenant::new(conn.tenant_id(), name.to_owned(), slug, now) };
+    let tenant = Tenant {
+        plan: plan.to_owned(),
+        ..Tenant::new(conn.tenant_id(), name.to_owned(), slug, now)
+    };
     if !store::insert_tenant(conn, &tenant).await? {
         return Ok(None);
     }
     let mut ids = Vec::new();
     for (email, full_name, role) in people {
-        let user = User::new(tenant.id, conn.new_id(), email.clone(), full_name.clone(), *role, now);
+        let user = User::new(
+            tenant.id,
+            conn.new_id(),
+            email.clone(),
+            full_name.clone(),
+            *role,
+            now,
+        );
         store::insert_user(conn, &user, password_hash).await?;
         ids.push((user.id, *role));
     }

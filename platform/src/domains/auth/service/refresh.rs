@@ -30,24 +30,26 @@ pub async fn refresh(core: &Core, token: &str) -> Result<SessionView> {
     let token = RefreshToken::read(token).ok_or_else(|| refused("not a token"))?;
     let arrival = core.arrivals.arrive(token.hash());
     let now = core.clock.now();
-    let outcome = core.db.as_tenant(SystemReason::Refresh, token.tenant, now, async |conn| {
-        let Some(stored) = store::live_token(conn, &token.hash()).await? else {
-            return Ok(Outcome::Refused("unknown, expired, or its session is over"));
-        };
-        let Some(replaced_at) = stored.replaced_at else {
-            return rotate(core, conn, &stored, &token).await;
-        };
-        if arrival.was_overtaken() || stored.clock.minus(arrival.at.elapsed()) <= replaced_at {
-            return Ok(Outcome::Refused("another use of it won"));
-        }
-        if stored.clock <= replaced_at.plus(core.auth.reuse_grace)
-            && let Some(renewed) = replace_lost(core, conn, &stored, &token).await?
-        {
-            return Ok(Outcome::Renewed(renewed));
-        }
-        store::end_session(conn, stored.session_id).await?;
-        Ok(Outcome::Reused(stored.session_id))
-    });
+    let outcome = core
+        .db
+        .as_tenant(SystemReason::Refresh, token.tenant, now, async |conn| {
+            let Some(stored) = store::live_token(conn, &token.hash()).await? else {
+                return Ok(Outcome::Refused("unknown, expired, or its session is over"));
+            };
+            let Some(replaced_at) = stored.replaced_at else {
+                return rotate(core, conn, &stored, &token).await;
+            };
+            if arrival.was_overtaken() || stored.clock.minus(arrival.at.elapsed()) <= replaced_at {
+                return Ok(Outcome::Refused("another use of it won"));
+            }
+            if stored.clock <= replaced_at.plus(core.auth.reuse_grace)
+                && let Some(renewed) = replace_lost(core, conn, &stored, &token).await?
+            {
+                return Ok(Outcome::Renewed(renewed));
+            }
+            store::end_session(conn, stored.session_id).await?;
+            Ok(Outcome::Reused(stored.session_id))
+        });
     match outcome.await? {
         Outcome::Renewed((issued, user, tenant)) => {
             arrival.won();
@@ -63,7 +65,12 @@ pub async fn refresh(core: &Core, token: &str) -> Result<SessionView> {
 
 type Renewed = (Issued, super::User, super::Tenant);
 
-async fn rotate(core: &Core, conn: &TenantConn, stored: &StoredToken, token: &RefreshToken) -> Result<Outcome<Renewed>> {
+async fn rotate(
+    core: &Core,
+    conn: &TenantConn,
+    stored: &StoredToken,
+    token: &RefreshToken,
+) -> Result<Outcome<Renewed>> {
     let child = RefreshToken::new(token.tenant)?;
     // waits for another use of it that has not committed yet
     if !store::claim_token(conn, &token.hash(), &child.hash()).await? {
@@ -76,8 +83,15 @@ async fn rotate(core: &Core, conn: &TenantConn, stored: &StoredToken, token: &Re
 }
 
 /// The client may not have got the child that replaced this token, and nobody has used it.
-async fn replace_lost(core: &Core, conn: &TenantConn, stored: &StoredToken, token: &RefreshToken) -> Result<Option<Renewed>> {
-    let Some(lost) = &stored.replaced_by else { return Ok(None) };
+async fn replace_lost(
+    core: &Core,
+    conn: &TenantConn,
+    stored: &StoredToken,
+    token: &RefreshToken,
+) -> Result<Option<Renewed>> {
+    let Some(lost) = &stored.replaced_by else {
+        return Ok(None);
+    };
     let child = RefreshToken::new(token.tenant)?;
     if !store::replace_lost_child(conn, &token.hash(), lost, &child.hash()).await? {
         return Ok(None);
@@ -85,7 +99,12 @@ async fn replace_lost(core: &Core, conn: &TenantConn, stored: &StoredToken, toke
     prolong(core, conn, stored, child).await
 }
 
-async fn prolong(core: &Core, conn: &TenantConn, stored: &StoredToken, child: RefreshToken) -> Result<Option<Renewed>> {
+async fn prolong(
+    core: &Core,
+    conn: &TenantConn,
+    stored: &StoredToken,
+    child: RefreshToken,
+) -> Result<Option<Renewed>> {
     let expires_at = expiry(core, conn.now(), stored.signed_in_at);
     let hash = child.hash();
     let (lives, (), (user, tenant)) = try_join!(
@@ -93,5 +112,12 @@ async fn prolong(core: &Core, conn: &TenantConn, stored: &StoredToken, child: Re
         store::insert_token(conn, &hash, stored.session_id, expires_at),
         person(conn, stored.user_id),
     )?;
-    Ok(lives.then_some((Issued { session_id: stored.session_id, token: child }, user, tenant)))
+    Ok(lives.then_some((
+        Issued {
+            session_id: stored.session_id,
+            token: child,
+        },
+        user,
+        tenant,
+    )))
 }

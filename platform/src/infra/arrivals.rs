@@ -1,5 +1,5 @@
-//! Which uses of one refresh token were under way at the same time at this node. A use that arrived before another had
-//! won is no theft, however long it waited for the database.
+//! Which uses of one single-use token were under way at the same time at this node. A use that arrived before another
+//! had won is no theft, however long it waited for the database.
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -17,9 +17,10 @@ struct Uses {
 }
 
 /// One use of a token, from its arrival to its answer.
-pub(super) struct Arrival<'a> {
+pub struct Arrival<'a> {
     arrivals: &'a Arrivals,
     hash: Vec<u8>,
+    /// When it arrived.
     pub at: Instant,
 }
 
@@ -28,9 +29,14 @@ impl Arrivals {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn arrive(&self, hash: Vec<u8>) -> Arrival<'_> {
+    /// Notes a use of the token with this hash.
+    pub fn arrive(&self, hash: Vec<u8>) -> Arrival<'_> {
         self.uses().entry(hash.clone()).or_default().under_way += 1;
-        Arrival { arrivals: self, hash, at: Instant::now() }
+        Arrival {
+            arrivals: self,
+            hash,
+            at: Instant::now(),
+        }
     }
 }
 
@@ -44,7 +50,11 @@ impl Arrival<'_> {
 
     /// Whether another use won after this one had arrived.
     pub fn was_overtaken(&self) -> bool {
-        self.arrivals.uses().get(&self.hash).and_then(|uses| uses.won_at).is_some_and(|won_at| self.at <= won_at)
+        self.arrivals
+            .uses()
+            .get(&self.hash)
+            .and_then(|uses| uses.won_at)
+            .is_some_and(|won_at| self.at <= won_at)
     }
 }
 

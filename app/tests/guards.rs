@@ -1,0 +1,188 @@
+//! Guards that hold by construction: every operation of the OpenAPI document is attacked, so a new route is covered by
+//! being there.
+use crate::support::{Tenant, TestApp, http::Client, order};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tenantry::{access::Role, uuid::Uuid};
+
+/// An operation, as the document describes it.
+struct Operation {
+    method: String,
+    path: String,
+    /// The least role, or `None` for anyone.
+    min_role: Option<Role>,
+    body: Option<Value>,
+}
+
+/// The only routes without a token. This list only shrinks; a route that is added to it answers for that in review.
+const PUBLIC: [&str; 6] = [
+    "GET /health",
+    "GET /health/ready",
+    "POST /api/v1/auth/login",
+    "POST /api/v1/auth/logout",
+    "POST /api/v1/auth/refresh",
+    "POST /api/v1/auth/register",
+];
+
+fn operations(app: &TestApp) -> Vec<Operation> {
+    let document: Value = serde_json::from_str(&app.app.openapi("Test API").to_json().unwrap()).unwrap();
+    let mut all = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let min_role = operation["x-permission"]["min_role"]
+                .as_str()
+                .map(|role| Role::from_word(role).unwrap());
+            let secured = operation["security"]
+                .as_array()
+                .is_some_and(|s| s.iter().any(|s| s.get("bearer").is_some()));
+            assert_eq!(min_role.is_some(), secured, "{method} {path}");
+            let body = &operation["requestBody"]["content"]["application/json"]["example"];
+            all.push(Operation {
+                method: method.to_uppercase(),
+                path: path.clone(),
+                min_role,
+                body: (!body.is_null()).then(|| body.clone()),
+            });
+        }
+    }
+    assert!(all.len() > 10, "the document lists the routes");
+    all
+}
+
+impl Operation {
+    fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    async fn call(&self, client: &Client, id: &str) -> (u16, String) {
+        let path = format!("/{}", self.path.replace("{id}", id));
+        let body = self.body.as_ref().map(|body| body.to_string().into_bytes());
+        let answer = client
+            .send(&self.method, &path, &[("x-request-id", "the-same")], body)
+            .await;
+        (answer.status.as_u16(), answer.text())
+    }
+}
+
+/// Something of this tenant for every kind of path, by the path's first part.
+async fn belongings(tenant: &Tenant) -> BTreeMap<&'static str, String> {
+    let order = tenant.member.post("/orders", order()).await.created();
+    BTreeMap::from([("/api/v1/orders/", order["id"].as_str().unwrap().to_owned())])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_asks_for_a_token_unless_it_is_listed() {
+    let app = TestApp::start().await;
+    let mut public = Vec::new();
+    for operation in operations(&app) {
+        let forged = app.with_token("eyJhbGciOiJub25lIn0.e30.");
+        for client in [app.anyone(), forged] {
+            let (status, body) = operation.call(&client, &Uuid::nil().to_string()).await;
+            match operation.min_role {
+                Some(_) => assert_eq!(status, 401, "{}: {body}", operation.name()),
+                None => assert_ne!(status, 403, "{}: {body}", operation.name()),
+            }
+        }
+        if operation.min_role.is_none() {
+            public.push(operation.name());
+        }
+    }
+    public.sort();
+    assert_eq!(public, PUBLIC);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_role_may_do_what_the_document_says_and_no_more() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    for operation in operations(&app) {
+        let Some(min_role) = operation.min_role else {
+            continue;
+        };
+        for (role, person) in acme.people() {
+            // nobody's: a role is judged before what is there
+            let (status, body) = operation
+                .call(person, "0192f0c1-0000-7000-8000-000000000000")
+                .await;
+            if Role::from_word(role).unwrap() < min_role {
+                assert_eq!(status, 403, "{role}: {}: {body}", operation.name());
+            } else {
+                assert!(
+                    ![401, 403].contains(&status) && status < 500,
+                    "{role}: {}: {status} {body}",
+                    operation.name()
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tenants_id_answers_byte_for_byte_like_one_that_never_was() {
+    let app = TestApp::start().await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let belongings = belongings(&acme).await;
+    let mut attacked = 0;
+    for operation in operations(&app)
+        .iter()
+        .filter(|operation| operation.path.contains("{id}"))
+    {
+        let (_, theirs) = belongings
+            .iter()
+            .find(|(prefix, _)| operation.path.starts_with(**prefix))
+            .unwrap_or_else(|| {
+                panic!(
+                    "{}: say in belongings() what of a tenant's is found there",
+                    operation.name()
+                )
+            });
+        let unknown = Uuid::new_v4().to_string();
+        for (role, intruder) in globex.people() {
+            let (status, body) = operation.call(intruder, theirs).await;
+            let (unknown_status, unknown_body) = operation.call(intruder, &unknown).await;
+            assert_eq!(
+                (status, body.replace(theirs.as_str(), "")),
+                (unknown_status, unknown_body.replace(&unknown, "")),
+                "{role}: {}",
+                operation.name()
+            );
+            let forbidden = Role::from_word(role).unwrap() < operation.min_role.unwrap();
+            assert_eq!(
+                status,
+                if forbidden { 403 } else { 404 },
+                "{role}: {}",
+                operation.name()
+            );
+        }
+        let (status, body) = operation.call(&acme.owner, theirs).await;
+        assert!(
+            status < 300,
+            "its own tenant does find it: {}: {status} {body}",
+            operation.name()
+        );
+        attacked += 1;
+    }
+    assert!(attacked >= 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_show_ones_own_tenant_alone() {
+    let app = TestApp::start().await;
+    let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let theirs = belongings(&acme).await;
+    for operation in operations(&app)
+        .iter()
+        .filter(|o| o.method == "GET" && !o.path.contains('{'))
+    {
+        let (_, body) = operation.call(&globex.owner, "").await;
+        assert!(
+            !body.contains(&acme.id.to_string()),
+            "{}: {body}",
+            operation.name()
+        );
+        for id in theirs.values() {
+            assert!(!body.contains(id), "{}: {body}", operation.name());
+        }
+    }
+    assert_eq!(globex.owner.get("/orders").await.ok()["data"], json!([]));
+}
