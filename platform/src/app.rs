@@ -148,7 +148,7 @@ impl App {
                 lifetime,
             ),
             passwords: PasswordHasherPool::start(settings.passwords.0, settings.passwords.1)?,
-            arrivals: Arrivals::default(),
+            arrivals: Arrivals::new(settings.http.request_timeout),
             cursors: CursorKey::new(secret),
             auth: settings.auth,
             settings: settings.http,

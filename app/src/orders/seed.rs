@@ -71,7 +71,9 @@ async fn insert(conn: &TenantConn, i: usize, age: u32, customers: &[Uuid], actor
             .map(|item| item.unit_price.minor() * item.quantity)
             .sum(),
     );
-    let notes = (i % 7 == 0).then(|| "Please leave it at the front desk.".to_owned());
+    let notes = i
+        .is_multiple_of(7)
+        .then(|| "Please leave it at the front desk.".to_owned());
     let customer_id = customers[i % customers.len()];
     let new = super::model::NewOrder {
         customer_id,

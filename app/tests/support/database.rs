@@ -183,6 +183,18 @@ impl TestDatabase {
         self.number(&format!("SELECT count(*) FROM {table}")).await
     }
 
+    /// Keeps everybody from changing a table until it is released.
+    pub async fn hold(&self, table: &str) -> Hold<'_> {
+        match &self.raw {
+            Raw::Postgres(_) => {
+                self.execute(&format!("BEGIN; LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"))
+                    .await
+            }
+            Raw::Sqlite(..) => self.execute("BEGIN IMMEDIATE").await,
+        }
+        Hold(self)
+    }
+
     /// The superuser's connection; on SQLite there is none.
     pub fn superuser(&self) -> &Client {
         match &self.raw {
@@ -218,6 +230,15 @@ impl TestDatabase {
              FROM users WHERE tenant_id = {tenant} AND id = {like}"
         ))
         .await;
+    }
+}
+
+/// See [`TestDatabase::hold`].
+pub struct Hold<'a>(&'a TestDatabase);
+
+impl Hold<'_> {
+    pub async fn release(self) {
+        self.0.execute("COMMIT").await;
     }
 }
 

@@ -5,6 +5,10 @@ use axum::{
 };
 use http_body_util::BodyExt;
 use serde_json::Value;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
 use tenantry::app::Service;
 use tower::ServiceExt;
 
@@ -104,6 +108,23 @@ impl Client {
             request = request.header(*name, *value);
         }
         request.body(body.map_or_else(Body::empty, Body::from)).unwrap()
+    }
+
+    /// A JSON request that counts itself when its body is read: by then the product has it.
+    pub fn build_counted(
+        &self,
+        method: &str,
+        path: &str,
+        body: &Value,
+        read: Arc<AtomicUsize>,
+    ) -> Request<Body> {
+        let request = self.build(method, path, &[("content-type", "application/json")], None);
+        let bytes = Bytes::from(body.to_string());
+        let stream = futures_util::stream::once(async move {
+            read.fetch_add(1, SeqCst);
+            Ok::<_, std::io::Error>(bytes)
+        });
+        request.map(|_| Body::from_stream(stream))
     }
 
     pub async fn request(&self, request: Request<Body>) -> Answer {

@@ -108,13 +108,22 @@ impl TestApp {
         Client::new(self.service.clone(), Some(token.to_owned()))
     }
 
-    /// A tenant with a person in every role, all signed in.
-    pub async fn tenant(&self, slug: &str) -> Tenant {
+    /// A tenant that has its owner alone.
+    pub async fn tenant_of_one(&self, slug: &str) -> Person {
+        Person::of(self, &self.register(slug).await)
+    }
+
+    async fn register(&self, slug: &str) -> Value {
         let register = json!({
             "tenant_name": slug, "tenant_slug": slug, "email": format!("owner@{slug}.test"), "password": PASSWORD,
             "full_name": "Olivia Owner"
         });
-        let session = self.anyone().post("/auth/register", register).await.created()["data"].take();
+        self.anyone().post("/auth/register", register).await.created()["data"].take()
+    }
+
+    /// A tenant with a person in every role, all signed in.
+    pub async fn tenant(&self, slug: &str) -> Tenant {
+        let session = self.register(slug).await;
         let id: Uuid = session["tenant"]["id"].as_str().unwrap().parse().unwrap();
         let owner = Person::of(self, &session);
         for role in ["admin", "member", "viewer"] {
@@ -234,4 +243,28 @@ pub fn order() -> Value {
         "currency": "eur",
         "notes": "Ring twice.\nThank you."
     })
+}
+
+/// Runs `count` of them at the same time, each as a task of its own.
+pub async fn at_once<F>(count: usize, make: impl Fn(usize) -> F) -> Vec<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let tasks: Vec<_> = (0..count).map(|i| tokio::spawn(make(i))).collect();
+    futures_util::future::join_all(tasks)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect()
+}
+
+/// Waits for something that other tasks bring about; panics if it has not come after ten seconds.
+pub async fn until(condition: impl Fn() -> bool) {
+    for _ in 0..10_000 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("waited ten seconds for a condition");
 }

@@ -1,5 +1,6 @@
 //! What goes around every request: its id, its time limit, the error document, the headers of every answer, and its one
 //! line in the log.
+use super::Arrived;
 use crate::{
     access::Caller,
     core::Core,
@@ -38,6 +39,7 @@ pub(crate) async fn frame(State(core): State<Core>, mut request: Request, next: 
     let id = request_id(request.headers());
     let who = Who::default();
     request.extensions_mut().insert(who.clone());
+    request.extensions_mut().insert(Arrived(began));
     let method = request.method().clone();
     let route = request
         .extensions()

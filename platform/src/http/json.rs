@@ -111,6 +111,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_right_is_read() {
+        let whole = parse::<Whole>(br#" {"note":null,"parts":[{"count":9,"name":" ab "}]} "#).unwrap();
+        let parts = whole.parts.into_vec();
+        assert_eq!(
+            (parts[0].name.as_str(), parts[0].count.get(), whole.note.is_none()),
+            ("ab", 9, true)
+        );
+    }
+
     fn refusal(body: &str) -> (Code, Vec<String>) {
         let error = parse::<Whole>(body.as_bytes()).unwrap_err();
         (

@@ -18,6 +18,6 @@ pub use describe::{DescribeInput, DescribeOutput, Doc};
 pub use etag::{Conditions, Tagged};
 pub use id::{Id, Named};
 pub use json::Json;
-pub use public::{Client, Public};
+pub use public::{Arrived, Client, Public};
 pub use query::Query;
 pub use routes::{Endpoint, Routes};

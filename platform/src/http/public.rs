@@ -5,7 +5,7 @@ use axum::{
     extract::{ConnectInfo, FromRequestParts},
     http::{header::USER_AGENT, request::Parts},
 };
-use std::{convert::Infallible, net::SocketAddr};
+use std::{convert::Infallible, net::SocketAddr, time::Instant};
 
 /// Stands where a `Scope` would: this route asks for no access token, and says so.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,26 @@ impl FromRequestParts<Core> for Public {
     async fn from_request_parts(_: &mut Parts, _: &Core) -> Result<Self, Infallible> {
         Ok(Self)
     }
+}
+
+/// When the request reached this node, before anything was read of its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived(pub Instant);
+
+impl FromRequestParts<Core> for Arrived {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Core) -> Result<Self, Infallible> {
+        Ok(parts
+            .extensions
+            .get()
+            .copied()
+            .unwrap_or_else(|| Self(Instant::now())))
+    }
+}
+
+impl DescribeInput for Arrived {
+    fn describe(_: &mut Doc) {}
 }
 
 /// What a session remembers of the client that made it.

@@ -8,7 +8,7 @@ use crate::{
     access::Scope,
     core::Core,
     error::Result,
-    http::{Client, CreatedData, Data, Json, Public},
+    http::{Arrived, Client, CreatedData, Data, Json, Public},
 };
 use axum::extract::State;
 
@@ -33,9 +33,10 @@ pub async fn login(
 pub async fn refresh(
     _: Public,
     State(core): State<Core>,
+    Arrived(arrived): Arrived,
     Json(body): Json<Refresh>,
 ) -> Result<Data<SessionView>> {
-    service::refresh(&core, body.refresh_token.as_str())
+    service::refresh(&core, body.refresh_token.as_str(), arrived)
         .await
         .map(Data)
 }

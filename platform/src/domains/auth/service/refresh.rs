@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Result},
 };
 use futures_util::try_join;
+use std::time::Instant;
 
 /// What a use of a token came to; committed in each case.
 enum Outcome<T> {
@@ -25,10 +26,11 @@ enum Outcome<T> {
 }
 
 /// A new access token and a new refresh token for a refresh token.
-pub async fn refresh(core: &Core, token: &str) -> Result<SessionView> {
+///
+/// `arrived` is when the request reached this node.
+pub async fn refresh(core: &Core, token: &str, arrived: Instant) -> Result<SessionView> {
     let refused = |why: &'static str| Error::unauthorized("Invalid or expired refresh token").caused_by(why);
     let token = RefreshToken::read(token).ok_or_else(|| refused("not a token"))?;
-    let arrival = core.arrivals.arrive(token.hash());
     let now = core.clock.now();
     let outcome = core
         .db
@@ -39,7 +41,9 @@ pub async fn refresh(core: &Core, token: &str) -> Result<SessionView> {
             let Some(replaced_at) = stored.replaced_at else {
                 return rotate(core, conn, &stored, &token).await;
             };
-            if arrival.was_overtaken() || stored.clock.minus(arrival.at.elapsed()) <= replaced_at {
+            if core.arrivals.overtaken(&token.hash(), arrived)
+                || stored.clock.minus(arrived.elapsed()) <= replaced_at
+            {
                 return Ok(Outcome::Refused("another use of it won"));
             }
             if stored.clock <= replaced_at.plus(core.auth.reuse_grace)
@@ -52,7 +56,7 @@ pub async fn refresh(core: &Core, token: &str) -> Result<SessionView> {
         });
     match outcome.await? {
         Outcome::Renewed((issued, user, tenant)) => {
-            arrival.won();
+            core.arrivals.won(token.hash());
             issued.view(core, user, tenant, now)
         }
         Outcome::Refused(why) => Err(refused(why)),
