@@ -121,7 +121,7 @@ impl<'de> Visitor<'de> for Members {
 ///     /// A note to keep.
 ///     pub struct CreateNote {
 ///         /// What it says.
-///         text: tenantry::values::Notes<500>,
+///         text: tenantry::values::Lines<500>,
 ///         /// Where it belongs.
 ///         folder: Option<uuid::Uuid>,
 ///     }

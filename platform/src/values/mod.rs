@@ -18,7 +18,7 @@ pub use money::{Amount, Currency, Money};
 pub use number::Int;
 pub use parse::{At, Faults, Input, List, Parse, Reference, string_schema};
 pub use password::{NewPassword, Password};
-pub use text::{Line, Notes, Slug, Text};
+pub use text::{Line, Lines, Slug, Text};
 pub use timestamp::Timestamp;
 
 /// A closed set of words on the wire and in the database: `choice! { /// … pub enum Status { Pending = "pending" } }`.
