@@ -45,7 +45,7 @@ pub struct App {
 }
 
 /// The platform's own tables.
-const PLATFORM: Migrations = crate::migrations!("tenantry", ["V1__platform"]);
+const PLATFORM: Migrations = crate::migrations!("tenantry", ["V1__platform", "V2__people"]);
 
 /// The service as one value to be served: paths are the same with and without a trailing slash.
 pub type Service = NormalizePath<Router>;

@@ -30,4 +30,6 @@ pub trait Permission: Send + Sync + 'static {
     const NAME: &'static str;
     /// The least role that has it.
     const MIN_ROLE: Role;
+    /// Whether a program with an API key can have it. What only a person may do says no.
+    const FOR_API_KEYS: bool = true;
 }

@@ -5,7 +5,7 @@
 //! use tenantry::access::{Permission, Role, Scope};
 //! struct Write;
 //! impl Permission for Write { const NAME: &'static str = "x.write"; const MIN_ROLE: Role = Role::Member; }
-//! let forged: Scope<Write> = Scope { caller: todo!(), core: todo!(), permission: Default::default() };
+//! let forged: Scope<Write> = Scope { caller: todo!(), origin: todo!(), core: todo!(), permission: Default::default() };
 //! ```
 //! A use case under the wrong permission does not compile:
 //! ```compile_fail,E0308
@@ -24,8 +24,12 @@ use crate::{
     core::Core,
     data::{Mode, TenantConn},
     error::{Error, Result},
-    http::{Cursor, Paging, frame::Who},
-    infra::{events::Event, outbox},
+    http::{Cursor, Paging, frame::Who, public::origin},
+    infra::{
+        audit::{self, Entry, Origin},
+        events::Event,
+        outbox,
+    },
     values::Int,
 };
 use axum::{
@@ -65,6 +69,7 @@ crate::choice! {
 /// transaction, in its first flight.
 pub struct Scope<P> {
     caller: Caller,
+    origin: Origin,
     core: Core,
     permission: PhantomData<fn() -> P>,
 }
@@ -102,7 +107,7 @@ impl<P: Permission> Scope<P> {
     }
 
     async fn run<T>(&self, mode: Mode, work: impl AsyncFnOnce(&Tx<P>) -> Result<T>) -> Result<T> {
-        let tx = Tx::open(&self.core, mode, self.caller);
+        let tx = Tx::open(self, mode);
         let outcome = work(&tx).await;
         tx.conn.check().await?; // the use case may have sent nothing, or swallowed a refusal
         let value = outcome?; // on Err `tx` is dropped, which rolls back
@@ -115,6 +120,7 @@ impl<P: Permission> Scope<P> {
 pub struct Tx<P> {
     conn: TenantConn,
     gate: Arc<SessionGate>,
+    origin: Origin,
     permission: PhantomData<fn() -> P>,
 }
 
@@ -126,11 +132,12 @@ impl<P> Deref for Tx<P> {
 }
 
 impl<P: Permission> Tx<P> {
-    fn open(core: &Core, mode: Mode, caller: Caller) -> Self {
+    fn open(scope: &Scope<P>, mode: Mode) -> Self {
+        let Scope { caller, origin, core, .. } = scope;
         let now = core.clock.now();
         let role = OnceLock::new();
         let gate = Arc::new(SessionGate {
-            caller,
+            caller: *caller,
             now,
             permission: P::NAME,
             min_role: P::MIN_ROLE,
@@ -139,6 +146,7 @@ impl<P: Permission> Tx<P> {
         Self {
             conn: core.db.tenant(caller.tenant, mode, now, gate.clone()),
             gate,
+            origin: origin.clone(),
             permission: PhantomData,
         }
     }
@@ -161,6 +169,17 @@ impl<P: Permission> Tx<P> {
             .ok_or_else(|| Error::internal("a role was not read"))
     }
 
+    /// The session that the caller speaks in.
+    pub fn session_id(&self) -> Uuid {
+        self.gate.caller.session
+    }
+
+    /// Writes an entry of the audit log into this transaction, in the caller's name.
+    pub async fn audit(&self, entry: Entry) -> Result<()> {
+        let Actor { r#type, id } = self.actor();
+        audit::record(&self.conn, &self.origin, &entry.by(r#type.as_str(), id)).await
+    }
+
     /// Writes an event into this transaction: it is told to others if, and only if, this commits.
     pub async fn emit<E: Event>(&self, event: &E) -> Result<()> {
         outbox::emit(&self.conn, event).await
@@ -177,6 +196,7 @@ impl<P: Permission> FromRequestParts<Core> for Scope<P> {
         }
         Ok(Self {
             caller,
+            origin: origin(parts),
             core: core.clone(),
             permission: PhantomData,
         })

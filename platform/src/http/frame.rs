@@ -1,6 +1,9 @@
 //! What goes around every request: its id, its time limit, the error document, the headers of every answer, and its one
 //! line in the log.
-use super::Arrived;
+use super::{
+    Arrived,
+    public::{ClientAddress, RequestId},
+};
 use crate::{
     access::Caller,
     core::Core,
@@ -9,13 +12,14 @@ use crate::{
 };
 use axum::{
     body::Body,
-    extract::{MatchedPath, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use std::{
     any::Any,
+    net::SocketAddr,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -40,6 +44,11 @@ pub(crate) async fn frame(State(core): State<Core>, mut request: Request, next: 
     let who = Who::default();
     request.extensions_mut().insert(who.clone());
     request.extensions_mut().insert(Arrived(began));
+    request.extensions_mut().insert(RequestId(id.as_str().into()));
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
+    if let Some(address) = peer {
+        request.extensions_mut().insert(ClientAddress(address));
+    }
     let method = request.method().clone();
     let route = request
         .extensions()

@@ -8,7 +8,7 @@ pub(crate) mod frame;
 mod id;
 mod json;
 pub(crate) mod openapi;
-mod public;
+pub(crate) mod public;
 mod query;
 mod routes;
 
@@ -18,6 +18,6 @@ pub use describe::{DescribeInput, DescribeOutput, Doc};
 pub use etag::{Conditions, Tagged};
 pub use id::{Id, Named};
 pub use json::Json;
-pub use public::{Arrived, Client, Public};
+pub use public::{Arrived, Public};
 pub use query::Query;
 pub use routes::{Endpoint, Routes};

@@ -1,11 +1,11 @@
 //! Routes for anyone, and what is known of who calls.
 use super::describe::{DescribeInput, Doc};
-use crate::{core::Core, error::Error};
+use crate::{core::Core, infra::audit::Origin};
 use axum::{
-    extract::{ConnectInfo, FromRequestParts},
+    extract::FromRequestParts,
     http::{header::USER_AGENT, request::Parts},
 };
-use std::{convert::Infallible, net::SocketAddr, time::Instant};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Instant};
 
 /// Stands where a `Scope` would: this route asks for no access token, and says so.
 #[derive(Clone, Copy, Debug)]
@@ -39,31 +39,34 @@ impl DescribeInput for Arrived {
     fn describe(_: &mut Doc) {}
 }
 
-/// What a session remembers of the client that made it.
-#[derive(Clone, Debug, Default)]
-pub struct Client {
-    /// Its address.
-    pub ip: Option<String>,
-    /// What it calls itself, cut to 200 characters.
-    pub user_agent: Option<String>,
-}
+/// The request's id, for those who write it down.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(pub Arc<str>);
 
-impl FromRequestParts<Core> for Client {
-    type Rejection = Error;
+/// The client's address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientAddress(pub IpAddr);
 
-    async fn from_request_parts(parts: &mut Parts, _: &Core) -> Result<Self, Error> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let user_agent = parts
-            .headers
-            .get(USER_AGENT)
-            .and_then(|value| value.to_str().ok());
-        Ok(Self {
-            ip: peer.map(|ConnectInfo(address)| address.ip().to_canonical().to_string()),
-            user_agent: user_agent.map(|text| text.chars().take(200).collect()),
-        })
+const LONGEST_USER_AGENT: usize = 200;
+
+impl FromRequestParts<Core> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Core) -> Result<Self, Infallible> {
+        Ok(origin(parts))
     }
 }
 
-impl DescribeInput for Client {
+/// Where a request came from.
+pub(crate) fn origin(parts: &Parts) -> Origin {
+    let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+    Origin {
+        ip: parts.extensions.get::<ClientAddress>().map(|address| address.0.to_string()),
+        user_agent: user_agent.map(|text| text.chars().take(LONGEST_USER_AGENT).collect()),
+        request_id: parts.extensions.get::<RequestId>().map(|id| id.0.to_string()),
+    }
+}
+
+impl DescribeInput for Origin {
     fn describe(_: &mut Doc) {}
 }

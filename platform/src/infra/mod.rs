@@ -1,5 +1,6 @@
 //! What the domains stand on besides the database: time, randomness, password hashing, the outbox, the log.
 pub mod arrivals;
+pub mod audit;
 pub mod clock;
 pub mod events;
 pub mod outbox;

@@ -8,26 +8,27 @@ use crate::{
     access::Scope,
     core::Core,
     error::Result,
-    http::{Arrived, Client, CreatedData, Data, Json, Public},
+    infra::audit::Origin,
+    http::{Arrived, CreatedData, Data, Json, Public},
 };
 use axum::extract::State;
 
 pub async fn register(
     _: Public,
     State(core): State<Core>,
-    client: Client,
+    origin: Origin,
     Json(body): Json<Register>,
 ) -> Result<CreatedData<SessionView>> {
-    service::register(&core, body, &client).await.map(CreatedData)
+    service::register(&core, body, &origin).await.map(CreatedData)
 }
 
 pub async fn login(
     _: Public,
     State(core): State<Core>,
-    client: Client,
+    origin: Origin,
     Json(body): Json<Login>,
 ) -> Result<Data<SessionView>> {
-    service::login(&core, body, &client).await.map(Data)
+    service::login(&core, body, &origin).await.map(Data)
 }
 
 pub async fn refresh(

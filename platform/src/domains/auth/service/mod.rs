@@ -13,8 +13,7 @@ use crate::{
     core::Core,
     data::{Mode, SystemReason, TenantConn, new_id},
     error::{Error, Result},
-    http::Client,
-    infra::{password::Verdict, secret},
+    infra::{audit::Origin, password::Verdict, secret},
     values::{Email, Slug, Timestamp},
 };
 use futures_util::try_join;
@@ -24,7 +23,7 @@ use uuid::Uuid;
 const SLUG_TRIES: usize = 5;
 
 /// A new tenant with its owner, signed in.
-pub async fn register(core: &Core, new: Register, client: &Client) -> Result<SessionView> {
+pub async fn register(core: &Core, new: Register, origin: &Origin) -> Result<SessionView> {
     if let Some(fault) = new.password.fault_for(&new.email) {
         return Err(Error::field("password", fault));
     }
@@ -36,7 +35,7 @@ pub async fn register(core: &Core, new: Register, client: &Client) -> Result<Ses
         .clone()
         .unwrap_or_else(|| Slug::from_name(name, None));
     for _ in 0..SLUG_TRIES {
-        match found(core, &new, &slug, &hash, client).await? {
+        match found(core, &new, &slug, &hash, origin).await? {
             Some(session) => return Ok(session),
             None if given => break,
             None => slug = Slug::from_name(name, Some(&hex(&secret::random()?[..3]))),
@@ -54,7 +53,7 @@ async fn found(
     new: &Register,
     slug: &Slug,
     hash: &str,
-    client: &Client,
+    origin: &Origin,
 ) -> Result<Option<SessionView>> {
     let now = core.clock.now();
     let id = new_id(now);
@@ -74,7 +73,7 @@ async fn found(
             return Ok(None);
         }
         store::insert_user(conn, &owner, hash).await?;
-        start_session(core, conn, owner.id, client).await.map(Some)
+        start_session(core, conn, owner.id, origin).await.map(Some)
     });
     match issued.await? {
         Some(issued) => issued.view(core, owner, tenant, now).map(Some),
@@ -83,7 +82,7 @@ async fn found(
 }
 
 /// Whoever signs in gets one answer for all that can be wrong, after the same work.
-pub async fn login(core: &Core, login: Login, client: &Client) -> Result<SessionView> {
+pub async fn login(core: &Core, login: Login, origin: &Origin) -> Result<SessionView> {
     let refused = || Error::unauthorized("Invalid credentials");
     let slug = login.tenant_slug.as_str();
     let tenant = core
@@ -122,7 +121,7 @@ pub async fn login(core: &Core, login: Login, client: &Client) -> Result<Session
         if let Some(hash) = &renewed {
             store::replace_hash(conn, user_id, hash).await?;
         }
-        let issued = start_session(core, conn, user_id, client).await?;
+        let issued = start_session(core, conn, user_id, origin).await?;
         let (user, tenant) = person(conn, user_id).await?;
         Ok((issued, user, tenant))
     });
@@ -155,10 +154,10 @@ async fn person(conn: &TenantConn, user: Uuid) -> Result<(User, Tenant)> {
 }
 
 /// A session and its first refresh token, in this transaction.
-async fn start_session(core: &Core, conn: &TenantConn, user_id: Uuid, client: &Client) -> Result<Issued> {
+async fn start_session(core: &Core, conn: &TenantConn, user_id: Uuid, origin: &Origin) -> Result<Issued> {
     let (id, token) = (conn.new_id(), RefreshToken::new(conn.tenant_id())?);
     let expires_at = expiry(core, conn.now(), conn.now());
-    let Client { ip, user_agent } = client;
+    let Origin { ip, user_agent, .. } = origin;
     store::insert_session(
         conn,
         &NewSession {
