@@ -5,4 +5,5 @@ mod auth;
 mod cli;
 mod guards;
 mod orders;
+mod people;
 mod support;

@@ -13,8 +13,10 @@ use crate::{
     http::{CursorKey, Routes, frame, openapi},
     infra::{
         arrivals::Arrivals,
+        background::Background,
         clock::Clock,
         events::EventType,
+        mail::Mail,
         password::{PasswordHasherPool, Scheme},
     },
 };
@@ -47,6 +49,9 @@ pub struct App {
 /// The platform's own tables.
 const PLATFORM: Migrations = crate::migrations!("tenantry", ["V1__platform", "V2__people"]);
 
+/// Small works after an answer at a time.
+const MOST_BACKGROUND: usize = 64;
+
 /// The service as one value to be served: paths are the same with and without a trailing slash.
 pub type Service = NormalizePath<Router>;
 
@@ -64,6 +69,8 @@ pub struct CoreSettings {
     pub auth: AuthSettings,
     /// Limits of every request.
     pub http: HttpSettings,
+    /// What is done with mail.
+    pub mail: Mail,
     /// The time.
     pub clock: Clock,
 }
@@ -78,7 +85,13 @@ impl App {
     /// The platform alone.
     pub fn new() -> Self {
         Self {
-            domains: vec![domains::auth::domain(), domains::health::domain()],
+            domains: vec![
+                domains::auth::domain(),
+                domains::users::domain(),
+                domains::tenant::domain(),
+                domains::audit::domain(),
+                domains::health::domain(),
+            ],
         }
     }
 
@@ -148,6 +161,8 @@ impl App {
                 lifetime,
             ),
             passwords: PasswordHasherPool::start(settings.passwords.0, settings.passwords.1)?,
+            mail: settings.mail,
+            background: Background::new(MOST_BACKGROUND),
             arrivals: Arrivals::new(settings.http.request_timeout),
             cursors: CursorKey::new(secret),
             auth: settings.auth,
@@ -220,6 +235,7 @@ impl CoreSettings {
             passwords: (config.passwords, hashing_threads()),
             auth: config.auth.clone(),
             http: config.http.clone(),
+            mail: config.mail.clone(),
             clock: Clock::System,
         })
     }

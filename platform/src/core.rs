@@ -4,7 +4,9 @@ use crate::{
     config::AuthSettings,
     data::Db,
     http::CursorKey,
-    infra::{arrivals::Arrivals, clock::Clock, password::PasswordHasherPool},
+    infra::{
+        arrivals::Arrivals, background::Background, clock::Clock, mail::Mail, password::PasswordHasherPool,
+    },
 };
 use std::{ops::Deref, sync::Arc, time::Duration};
 
@@ -24,6 +26,10 @@ pub struct Parts {
     pub passwords: PasswordHasherPool,
     /// Uses of refresh tokens under way.
     pub arrivals: Arrivals,
+    /// What is done with mail.
+    pub mail: Mail,
+    /// Small work after an answer.
+    pub background: Background,
     /// Seals cursors.
     pub cursors: CursorKey,
     /// How long sessions live.

@@ -179,6 +179,52 @@ impl TestDatabase {
         }
     }
 
+    /// The first column of all rows, past the product.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        match &self.raw {
+            Raw::Postgres(client) => client
+                .query(sql, &[])
+                .await
+                .unwrap()
+                .iter()
+                .map(|row| row.get(0))
+                .collect(),
+            Raw::Sqlite(conn, _) => {
+                let conn = conn.lock().unwrap();
+                let mut statement = conn.prepare(sql).unwrap();
+                statement
+                    .query_map([], |row| row.get(0))
+                    .unwrap()
+                    .map(Result::unwrap)
+                    .collect()
+            }
+        }
+    }
+
+    /// Shows that the rows of a table can neither be changed nor deleted by the product.
+    pub async fn refuses_change(&self, table: &str) {
+        let before = self.count(table).await;
+        assert!(before > 0);
+        for statement in [
+            format!("UPDATE {table} SET action = 'x'"),
+            format!("DELETE FROM {table}"),
+        ] {
+            match &self.raw {
+                Raw::Postgres(client) => {
+                    let as_tenant = format!("BEGIN; SET LOCAL ROLE tenantry_tenant; {statement}");
+                    let refused = client.batch_execute(&as_tenant).await.unwrap_err();
+                    assert_eq!(
+                        refused.code(),
+                        Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE)
+                    );
+                    client.batch_execute("ROLLBACK").await.unwrap();
+                }
+                Raw::Sqlite(conn, _) => assert!(conn.lock().unwrap().execute_batch(&statement).is_err()),
+            }
+        }
+        assert_eq!(self.count(table).await, before);
+    }
+
     pub async fn count(&self, table: &str) -> i64 {
         self.number(&format!("SELECT count(*) FROM {table}")).await
     }

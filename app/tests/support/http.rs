@@ -42,6 +42,11 @@ impl Client {
             .await
     }
 
+    /// A POST that takes no body.
+    pub async fn post_empty(&self, path: &str) -> Answer {
+        self.send("POST", path, &[], None).await
+    }
+
     pub async fn patch(&self, path: &str, body: Value) -> Answer {
         self.send("PATCH", path, &[], Some(body.to_string().into_bytes()))
             .await

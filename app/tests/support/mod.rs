@@ -20,7 +20,7 @@ use tenantry::{
     config::AuthSettings,
     core::{Core, HttpSettings},
     data::Db,
-    infra::{clock::Clock, password::Scheme},
+    infra::{clock::Clock, mail::Mail, password::Scheme},
     uuid::Uuid,
     values::Timestamp,
 };
@@ -63,6 +63,7 @@ pub struct Options {
     pub scheme: (Scheme, usize),
     pub allowed_origins: Vec<String>,
     pub public_url_is_https: bool,
+    pub mail: Mail,
 }
 
 impl Default for Options {
@@ -78,6 +79,7 @@ impl Default for Options {
             scheme: (SCHEME, 1),
             allowed_origins: vec!["http://localhost:3000".to_owned()],
             public_url_is_https: false,
+            mail: Mail::Off,
         }
     }
 }
@@ -183,6 +185,7 @@ fn settings(options: Options) -> CoreSettings {
             allowed_origins: options.allowed_origins,
             docs: options.docs,
         },
+        mail: options.mail,
         clock: options.clock,
     }
 }

@@ -28,6 +28,7 @@ use crate::{
     infra::{
         audit::{self, Entry, Origin},
         events::Event,
+        jobs::{self, Job},
         outbox,
     },
     values::Int,
@@ -133,7 +134,9 @@ impl<P> Deref for Tx<P> {
 
 impl<P: Permission> Tx<P> {
     fn open(scope: &Scope<P>, mode: Mode) -> Self {
-        let Scope { caller, origin, core, .. } = scope;
+        let Scope {
+            caller, origin, core, ..
+        } = scope;
         let now = core.clock.now();
         let role = OnceLock::new();
         let gate = Arc::new(SessionGate {
@@ -178,6 +181,11 @@ impl<P: Permission> Tx<P> {
     pub async fn audit(&self, entry: Entry) -> Result<()> {
         let Actor { r#type, id } = self.actor();
         audit::record(&self.conn, &self.origin, &entry.by(r#type.as_str(), id)).await
+    }
+
+    /// Writes a job into this transaction: it is done after the commit, at least once, and only then.
+    pub async fn enqueue<J: Job>(&self, job: &J) -> Result<()> {
+        jobs::enqueue(&self.conn, job).await
     }
 
     /// Writes an event into this transaction: it is told to others if, and only if, this commits.

@@ -3,7 +3,11 @@ use super::reader::{Environment, Reader, Setting};
 use crate::{
     core::HttpSettings,
     data::{DatabaseSettings, DatabaseTarget},
-    infra::{password::Scheme, telemetry::LogFormat},
+    infra::{
+        mail::{Mail, SmtpSettings},
+        password::Scheme,
+        telemetry::LogFormat,
+    },
 };
 use secrecy::{ExposeSecret, SecretString};
 use std::{net::IpAddr, path::PathBuf, time::Duration};
@@ -34,6 +38,8 @@ pub struct Config {
     pub auth: AuthSettings,
     /// How passwords are hashed.
     pub passwords: Scheme,
+    /// What is done with mail.
+    pub mail: Mail,
     /// Limits of every request.
     pub http: HttpSettings,
     /// How log lines look.
@@ -129,6 +135,7 @@ impl Config {
             secrets,
             auth,
             passwords,
+            mail: mail(r, demo),
             http,
             log_format: log_format(r),
             log_filter: r.text(
@@ -292,6 +299,23 @@ fn passwords(r: &mut Reader<'_>, demo: bool) -> Scheme {
         Scheme::Bcrypt(cost)
     } else {
         Scheme::Argon2id
+    }
+}
+
+fn mail(r: &mut Reader<'_>, demo: bool) -> Mail {
+    let url = r.secret("SMTP_URL", &[]);
+    let from = r.text("MAIL_FROM", "");
+    match url {
+        Some(_) if from.is_empty() => {
+            r.fault(
+                "MAIL_FROM",
+                "required with SMTP_URL: the address that mail comes from",
+            );
+            Mail::Off
+        }
+        Some(url) => Mail::Smtp(SmtpSettings { url, from }),
+        None if demo => Mail::Log,
+        None => Mail::Off,
     }
 }
 

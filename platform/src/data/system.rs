@@ -15,6 +15,10 @@ pub enum SystemReason {
     Refresh,
     /// Ending the session of a refresh token.
     Logout,
+    /// A token that sets a new password, which names its tenant; and finding who has forgotten theirs.
+    PasswordReset,
+    /// A token that invites, which names its tenant.
+    Invitation,
     /// Whether the database answers.
     Health,
     /// The demo's tenants.
@@ -31,6 +35,8 @@ impl SystemReason {
             Self::Login => "login",
             Self::Refresh => "refresh",
             Self::Logout => "logout",
+            Self::PasswordReset => "password_reset",
+            Self::Invitation => "invitation",
             Self::Health => "health",
             Self::Seed => "seed",
             Self::DemoSecrets => "demo_secrets",

@@ -1,3 +1,6 @@
 //! The platform's own domains. One uses another only through its `service` and its events.
+pub mod audit;
 pub mod auth;
 pub mod health;
+pub mod tenant;
+pub mod users;

@@ -111,6 +111,27 @@ impl<T: ToSchema> DescribeOutput for CreatedData<T> {
     }
 }
 
+/// 202 in the account plane's envelope.
+pub struct Accepted<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Accepted<T> {
+    fn into_response(self) -> Response {
+        json(
+            StatusCode::ACCEPTED,
+            &DataOf {
+                success: true,
+                data: self.0,
+            },
+        )
+    }
+}
+
+impl<T: ToSchema> DescribeOutput for Accepted<T> {
+    fn describe(doc: &mut Doc) {
+        doc.answers::<DataOf<T>>(202, "Accepted", &[]);
+    }
+}
+
 /// Resource plane: 200 with the bare object.
 pub struct Bare<T>(pub T);
 

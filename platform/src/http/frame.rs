@@ -45,7 +45,10 @@ pub(crate) async fn frame(State(core): State<Core>, mut request: Request, next: 
     request.extensions_mut().insert(who.clone());
     request.extensions_mut().insert(Arrived(began));
     request.extensions_mut().insert(RequestId(id.as_str().into()));
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
+    let peer = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|peer| peer.0.ip().to_canonical());
     if let Some(address) = peer {
         request.extensions_mut().insert(ClientAddress(address));
     }

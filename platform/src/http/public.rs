@@ -59,9 +59,15 @@ impl FromRequestParts<Core> for Origin {
 
 /// Where a request came from.
 pub(crate) fn origin(parts: &Parts) -> Origin {
-    let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+    let user_agent = parts
+        .headers
+        .get(USER_AGENT)
+        .and_then(|value| value.to_str().ok());
     Origin {
-        ip: parts.extensions.get::<ClientAddress>().map(|address| address.0.to_string()),
+        ip: parts
+            .extensions
+            .get::<ClientAddress>()
+            .map(|address| address.0.to_string()),
         user_agent: user_agent.map(|text| text.chars().take(LONGEST_USER_AGENT).collect()),
         request_id: parts.extensions.get::<RequestId>().map(|id| id.0.to_string()),
     }

@@ -1,15 +1,18 @@
 //! The routes of accounts: bodies in, envelopes out.
 use super::{
     Profile,
-    model::{Login, MeView, MessageView, Refresh, Register, SessionView},
+    model::{
+        AcceptInvitation, ChangePassword, ForgotPassword, ListSessions, Login, MeView, MessageView, Refresh,
+        Register, ResetPassword, SessionInfo, SessionInfoView, SessionView,
+    },
     service,
 };
 use crate::{
     access::Scope,
     core::Core,
     error::Result,
+    http::{Accepted, Arrived, CreatedData, Data, Id, Json, NoContent, Page, Public, Query},
     infra::audit::Origin,
-    http::{Arrived, CreatedData, Data, Json, Public},
 };
 use axum::extract::State;
 
@@ -35,9 +38,10 @@ pub async fn refresh(
     _: Public,
     State(core): State<Core>,
     Arrived(arrived): Arrived,
+    origin: Origin,
     Json(body): Json<Refresh>,
 ) -> Result<Data<SessionView>> {
-    service::refresh(&core, body.refresh_token.as_str(), arrived)
+    service::refresh(&core, body.refresh_token.as_str(), arrived, &origin)
         .await
         .map(Data)
 }
@@ -59,4 +63,69 @@ pub async fn me(scope: Scope<Profile>) -> Result<Data<MeView>> {
         user: user.into(),
         tenant: tenant.into(),
     }))
+}
+
+pub async fn sessions(
+    scope: Scope<Profile>,
+    Query(query): Query<ListSessions>,
+) -> Result<Page<SessionInfoView>> {
+    scope.read(async |tx| service::sessions(tx, &query).await).await
+}
+
+pub async fn end_session(scope: Scope<Profile>, id: Id<SessionInfo>) -> Result<NoContent> {
+    scope
+        .write(async |tx| service::end_session(tx, &id).await)
+        .await
+        .map(|()| NoContent)
+}
+
+pub async fn end_other_sessions(scope: Scope<Profile>) -> Result<NoContent> {
+    scope
+        .write(async |tx| service::end_other_sessions(tx).await)
+        .await
+        .map(|()| NoContent)
+}
+
+pub async fn change_password(
+    scope: Scope<Profile>,
+    State(core): State<Core>,
+    Json(body): Json<ChangePassword>,
+) -> Result<Data<MessageView>> {
+    service::change_password(&core, &scope, body).await?;
+    Ok(Data(MessageView {
+        message: "Password changed",
+    }))
+}
+
+pub async fn forgot_password(
+    _: Public,
+    State(core): State<Core>,
+    origin: Origin,
+    Json(body): Json<ForgotPassword>,
+) -> Result<Accepted<MessageView>> {
+    service::forgot_password(&core, body, origin);
+    Ok(Accepted(MessageView {
+        message: "If there is such an account, a mail is on its way",
+    }))
+}
+
+pub async fn reset_password(
+    _: Public,
+    State(core): State<Core>,
+    origin: Origin,
+    Json(body): Json<ResetPassword>,
+) -> Result<Data<MessageView>> {
+    service::reset_password(&core, body, &origin).await?;
+    Ok(Data(MessageView {
+        message: "Password reset",
+    }))
+}
+
+pub async fn accept_invitation(
+    _: Public,
+    State(core): State<Core>,
+    origin: Origin,
+    Json(body): Json<AcceptInvitation>,
+) -> Result<CreatedData<SessionView>> {
+    service::accept(&core, body, &origin).await.map(CreatedData)
 }

@@ -14,11 +14,12 @@ use crate::{
     http::Routes,
 };
 
-/// Reads one's own profile.
+/// One's own profile, sessions and password.
 pub struct Profile;
 impl Permission for Profile {
     const NAME: &'static str = "auth.profile";
     const MIN_ROLE: Role = Role::Viewer;
+    const FOR_API_KEYS: bool = false;
 }
 
 /// The domain.
@@ -48,4 +49,39 @@ fn routes() -> Routes {
             "End the session of a refresh token; one that is unknown or dead answers the same",
         )
         .get("/auth/me", api::me, "Who am I, and whose tenant is this")
+        .get(
+            "/auth/sessions",
+            api::sessions,
+            "List one's live sessions, newest first",
+        )
+        .delete(
+            "/auth/sessions",
+            api::end_other_sessions,
+            "End all of one's sessions but the one that asks",
+        )
+        .delete(
+            "/auth/sessions/{id}",
+            api::end_session,
+            "End one of one's sessions",
+        )
+        .post(
+            "/auth/password/change",
+            api::change_password,
+            "Set another password; all other sessions end",
+        )
+        .post(
+            "/auth/password/forgot",
+            api::forgot_password,
+            "Have a mail sent with a token that sets a new password",
+        )
+        .post(
+            "/auth/password/reset",
+            api::reset_password,
+            "Set a new password by a token; all sessions end",
+        )
+        .post(
+            "/auth/invitations/accept",
+            api::accept_invitation,
+            "Accept an invitation, and be signed in",
+        )
 }

@@ -1,11 +1,19 @@
 //! Signing up, in and out. Passwords are hashed and compared between transactions, never within one.
+mod invitations;
+mod passwords;
+mod people;
 mod refresh;
+mod sessions;
 
+pub use invitations::accept;
+pub use passwords::{change_password, confirm, forgot_password, issue_token, reset_password};
+pub use people::*;
 pub use refresh::refresh;
+pub use sessions::{end_all, end_other_sessions, end_session, sessions};
 
 use super::{
     Profile,
-    model::{Login, RefreshToken, Register, SessionView, Tenant, User, UserStatus},
+    model::{Login, Register, SessionView},
     store::{self, NewSession},
 };
 use crate::{
@@ -13,11 +21,20 @@ use crate::{
     core::Core,
     data::{Mode, SystemReason, TenantConn, new_id},
     error::{Error, Result},
-    infra::{audit::Origin, password::Verdict, secret},
+    infra::{
+        audit::{self, Entry, Origin},
+        password::Verdict,
+        secret,
+        token::TenantToken,
+    },
     values::{Email, Slug, Timestamp},
 };
 use futures_util::try_join;
+use serde_json::json;
 use uuid::Uuid;
+
+/// What refresh tokens begin with.
+const REFRESH_PREFIX: &str = "rt_";
 
 /// Tries for a slug that was made from a name; each has 24 random bits.
 const SLUG_TRIES: usize = 5;
@@ -73,6 +90,10 @@ async fn found(
             return Ok(None);
         }
         store::insert_user(conn, &owner, hash).await?;
+        let entry = Entry::new("tenant.registered")
+            .by("user", owner.id)
+            .on("tenant", id);
+        audit::record(conn, origin, &entry).await?;
         start_session(core, conn, owner.id, origin).await.map(Some)
     });
     match issued.await? {
@@ -91,6 +112,7 @@ pub async fn login(core: &Core, login: Login, origin: &Origin) -> Result<Session
             store::tenant_by_slug(conn, slug).await
         })
         .await?;
+    let known_tenant = tenant.is_some();
     let tenant = tenant.unwrap_or_default(); // of nobody: then there is no such person either
     let email = Email::new(login.email.as_str())
         .map(Email::into_string)
@@ -108,6 +130,9 @@ pub async fn login(core: &Core, login: Login, origin: &Origin) -> Result<Session
         .verify(login.password.expose(), stored.clone())
         .await?;
     let (Some(stored), Some(UserStatus::Active), true) = (stored, status, verdict != Verdict::Wrong) else {
+        if known_tenant {
+            note_failure(core, tenant, user_id, &email, origin).await?;
+        }
         return Err(refused());
     };
     let renewed = match verdict {
@@ -122,6 +147,10 @@ pub async fn login(core: &Core, login: Login, origin: &Origin) -> Result<Session
             store::replace_hash(conn, user_id, hash).await?;
         }
         let issued = start_session(core, conn, user_id, origin).await?;
+        let entry = Entry::new("auth.login")
+            .by("user", user_id)
+            .on("session", issued.session_id);
+        audit::record(conn, origin, &entry).await?;
         let (user, tenant) = person(conn, user_id).await?;
         Ok((issued, user, tenant))
     });
@@ -129,9 +158,21 @@ pub async fn login(core: &Core, login: Login, origin: &Origin) -> Result<Session
     issued.view(core, user, tenant, now)
 }
 
+/// Tenants see who tried: the address as it was given, and whose it is, if it is anybody's.
+async fn note_failure(core: &Core, tenant: Uuid, user_id: Uuid, email: &str, origin: &Origin) -> Result<()> {
+    let mut entry = Entry::new("auth.login_failed").with(json!({ "email": email }));
+    if !user_id.is_nil() {
+        entry = entry.on("user", user_id);
+    }
+    let record = async |conn: &TenantConn| audit::record(conn, origin, &entry).await;
+    core.db
+        .as_tenant(SystemReason::Login, tenant, core.clock.now(), record)
+        .await
+}
+
 /// Ends the session of a refresh token. What is no token, or a dead one, is as good.
 pub async fn logout(core: &Core, token: &str) -> Result<()> {
-    let Some(token) = RefreshToken::read(token) else {
+    let Some(token) = TenantToken::read(REFRESH_PREFIX, token) else {
         return Ok(());
     };
     let end = async |conn: &TenantConn| match store::live_token(conn, &token.hash()).await? {
@@ -155,7 +196,7 @@ async fn person(conn: &TenantConn, user: Uuid) -> Result<(User, Tenant)> {
 
 /// A session and its first refresh token, in this transaction.
 async fn start_session(core: &Core, conn: &TenantConn, user_id: Uuid, origin: &Origin) -> Result<Issued> {
-    let (id, token) = (conn.new_id(), RefreshToken::new(conn.tenant_id())?);
+    let (id, token) = (conn.new_id(), TenantToken::new(REFRESH_PREFIX, conn.tenant_id())?);
     let expires_at = expiry(core, conn.now(), conn.now());
     let Origin { ip, user_agent, .. } = origin;
     store::insert_session(
@@ -185,7 +226,7 @@ fn expiry(core: &Core, now: Timestamp, signed_in_at: Timestamp) -> Timestamp {
 /// What a committed transaction has issued.
 struct Issued {
     session_id: Uuid,
-    token: RefreshToken,
+    token: TenantToken,
 }
 
 impl Issued {

@@ -3,17 +3,22 @@
 //! the decision record `docs/decisions/0004-concurrent-refresh.md` says how the two are told apart.
 use super::{
     super::{
-        model::{RefreshToken, SessionView, StoredToken},
+        model::{SessionView, StoredToken},
         store,
     },
-    Issued, expiry, person,
+    Issued, REFRESH_PREFIX, expiry, person,
 };
 use crate::{
     core::Core,
     data::{SystemReason, TenantConn},
     error::{Error, Result},
+    infra::{
+        audit::{self, Entry, Origin},
+        token::TenantToken,
+    },
 };
 use futures_util::try_join;
+use serde_json::json;
 use std::time::Instant;
 
 /// What a use of a token came to; committed in each case.
@@ -28,9 +33,9 @@ enum Outcome<T> {
 /// A new access token and a new refresh token for a refresh token.
 ///
 /// `arrived` is when the request reached this node.
-pub async fn refresh(core: &Core, token: &str, arrived: Instant) -> Result<SessionView> {
+pub async fn refresh(core: &Core, token: &str, arrived: Instant, origin: &Origin) -> Result<SessionView> {
     let refused = |why: &'static str| Error::unauthorized("Invalid or expired refresh token").caused_by(why);
-    let token = RefreshToken::read(token).ok_or_else(|| refused("not a token"))?;
+    let token = TenantToken::read(REFRESH_PREFIX, token).ok_or_else(|| refused("not a token"))?;
     let now = core.clock.now();
     let outcome = core
         .db
@@ -52,6 +57,8 @@ pub async fn refresh(core: &Core, token: &str, arrived: Instant) -> Result<Sessi
                 return Ok(Outcome::Renewed(renewed));
             }
             store::end_session(conn, stored.session_id).await?;
+            let entry = Entry::new("auth.refresh_reused").on("session", stored.session_id);
+            audit::record(conn, origin, &entry.with(json!({ "user_id": stored.user_id }))).await?;
             Ok(Outcome::Reused(stored.session_id))
         });
     match outcome.await? {
@@ -73,9 +80,9 @@ async fn rotate(
     core: &Core,
     conn: &TenantConn,
     stored: &StoredToken,
-    token: &RefreshToken,
+    token: &TenantToken,
 ) -> Result<Outcome<Renewed>> {
-    let child = RefreshToken::new(token.tenant)?;
+    let child = TenantToken::new(REFRESH_PREFIX, token.tenant)?;
     // waits for another use of it that has not committed yet
     if !store::claim_token(conn, &token.hash(), &child.hash()).await? {
         return Ok(Outcome::Refused("another use of it won"));
@@ -91,12 +98,12 @@ async fn replace_lost(
     core: &Core,
     conn: &TenantConn,
     stored: &StoredToken,
-    token: &RefreshToken,
+    token: &TenantToken,
 ) -> Result<Option<Renewed>> {
     let Some(lost) = &stored.replaced_by else {
         return Ok(None);
     };
-    let child = RefreshToken::new(token.tenant)?;
+    let child = TenantToken::new(REFRESH_PREFIX, token.tenant)?;
     if !store::replace_lost_child(conn, &token.hash(), lost, &child.hash()).await? {
         return Ok(None);
     }
@@ -107,7 +114,7 @@ async fn prolong(
     core: &Core,
     conn: &TenantConn,
     stored: &StoredToken,
-    child: RefreshToken,
+    child: TenantToken,
 ) -> Result<Option<Renewed>> {
     let expires_at = expiry(core, conn.now(), stored.signed_in_at);
     let hash = child.hash();

@@ -1,13 +1,18 @@
-//! Tenants, users and sessions as they are stored and shown, and the tokens that stand for a session.
+//! Tenants, users and sessions as they are stored, and what is sent to sign up and in.
+mod event;
+mod view;
+
+pub use event::{UserDeactivated, UserInvited, UserJoined, UserRoleChanged};
+pub use view::{MeView, MessageView, SessionInfoView, SessionView, TenantView, UserView};
+
 use crate::{
     access::Role,
     data::{FromRow, Row},
     error::Result,
-    infra::secret,
-    values::{Email, Line, NewPassword, Password, Slug, Text, Timestamp},
+    http::{MOST_PAGES, Named},
+    values::{Email, Int, Line, NewPassword, Password, Slug, Text, Timestamp},
 };
-use serde::Serialize;
-use utoipa::ToSchema;
+use std::time::Duration;
 use uuid::Uuid;
 
 crate::body! {
@@ -43,6 +48,86 @@ crate::body! {
     pub struct Refresh {
         /// As the session had it.
         refresh_token: Text<1, 200>,
+    }
+}
+
+crate::body! {
+    /// A new password for oneself.
+    pub struct ChangePassword {
+        /// The password that holds.
+        current_password: Password,
+        /// The one that shall hold.
+        new_password: NewPassword,
+    }
+}
+
+crate::body! {
+    /// Who has forgotten their password.
+    pub struct ForgotPassword {
+        /// The tenant's name at sign-in.
+        tenant_slug: Text<1, 100>,
+        /// The person's address.
+        email: Text<1, 320>,
+    }
+}
+
+crate::body! {
+    /// A new password by a reset token.
+    pub struct ResetPassword {
+        /// From the mail, or from an admin.
+        token: Text<1, 200>,
+        /// The password that shall hold.
+        new_password: NewPassword,
+    }
+}
+
+crate::body! {
+    /// A first password by an invitation token.
+    pub struct AcceptInvitation {
+        /// From the mail, or from an admin.
+        token: Text<1, 200>,
+        /// The password that shall hold.
+        password: NewPassword,
+        /// One's name, if it is another than the invitation says.
+        full_name: Option<Line<1, 100>>,
+    }
+}
+
+crate::body! {
+    /// Which page of one's sessions.
+    pub struct ListSessions {
+        /// From 1.
+        page: Option<Int<1, MOST_PAGES>>,
+        /// Rows in a page, 20 where it is left out.
+        per_page: Option<Int<1, 100>>,
+    }
+}
+
+crate::choice! {
+    /// What a token of a person is for.
+    pub enum TokenKind {
+        /// Joining.
+        Invitation = "invitation",
+        /// A new password.
+        PasswordReset = "password_reset",
+    }
+}
+
+impl TokenKind {
+    /// What its tokens begin with.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Invitation => "inv_",
+            Self::PasswordReset => "pwr_",
+        }
+    }
+
+    /// How long its tokens live.
+    pub const fn lifetime(self) -> Duration {
+        match self {
+            Self::Invitation => Duration::from_secs(7 * 24 * 60 * 60),
+            Self::PasswordReset => Duration::from_secs(60 * 60),
+        }
     }
 }
 
@@ -174,46 +259,6 @@ impl FromRow for Credentials {
     }
 }
 
-/// A refresh token: `rt_` and, in base64url, the tenant's id and 256 random bits. The tenant is in it so that it is
-/// looked up in that tenant alone; SHA-256 of it is all that is stored.
-pub struct RefreshToken {
-    pub tenant: Uuid,
-    secret: [u8; 32],
-}
-
-const REFRESH_PREFIX: &str = "rt_";
-
-impl RefreshToken {
-    /// A new one.
-    pub fn new(tenant: Uuid) -> Result<Self> {
-        Ok(Self {
-            tenant,
-            secret: secret::random()?,
-        })
-    }
-
-    /// Reads one; `None` is what no token of ours looks like.
-    pub fn read(text: &str) -> Option<Self> {
-        let bytes = secret::decode(text.strip_prefix(REFRESH_PREFIX)?)?;
-        let (tenant, secret) = bytes.split_at_checked(16)?;
-        Some(Self {
-            tenant: Uuid::from_slice(tenant).ok()?,
-            secret: secret.try_into().ok()?,
-        })
-    }
-
-    /// As the client gets it.
-    pub fn text(&self) -> String {
-        let bytes = [self.tenant.as_bytes().as_slice(), &self.secret].concat();
-        format!("{REFRESH_PREFIX}{}", secret::encode(&bytes))
-    }
-
-    /// As it is stored.
-    pub fn hash(&self) -> Vec<u8> {
-        secret::sha256(&self.secret).to_vec()
-    }
-}
-
 /// A stored refresh token with its session and the session's person.
 pub struct StoredToken {
     pub session_id: Uuid,
@@ -240,148 +285,33 @@ impl FromRow for StoredToken {
     }
 }
 
-/// A tenant as the API shows it.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Tenant)]
-pub struct TenantView {
-    /// Its identifier.
+/// A session of somebody: `id, created_at, last_used_at, expires_at, ip, user_agent`.
+pub struct SessionInfo {
     pub id: Uuid,
-    /// What it is called.
-    pub name: String,
-    /// Its name at sign-in.
-    pub slug: String,
-    /// What it has subscribed to.
-    pub plan: String,
-    /// When it signed up.
     pub created_at: Timestamp,
-    /// When it was last changed.
-    pub updated_at: Timestamp,
+    pub last_used_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub ip: Option<String>,
+    pub user_agent: Option<String>,
 }
 
-/// A person as the API shows them.
-#[derive(Serialize, ToSchema)]
-#[schema(as = User)]
-pub struct UserView {
-    /// Their identifier.
-    pub id: Uuid,
-    /// Their tenant.
-    pub tenant_id: Uuid,
-    /// Their address.
-    pub email: String,
-    /// Their name.
-    pub full_name: String,
-    /// What they may do.
-    #[schema(inline)]
-    pub role: Role,
-    /// Where they stand.
-    #[schema(inline)]
-    pub status: UserStatus,
-    /// Whether they can sign in: `status` is `active`.
-    pub is_active: bool,
-    /// When they last signed in.
-    #[schema(required)]
-    pub last_login_at: Option<Timestamp>,
-    /// When they were added.
-    pub created_at: Timestamp,
-    /// When they were last changed.
-    pub updated_at: Timestamp,
-}
-
-/// A person with their tenant.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Me)]
-pub struct MeView {
-    /// The person.
-    #[serde(flatten)]
-    pub user: UserView,
-    /// Their tenant.
-    pub tenant: TenantView,
-}
-
-/// What a client needs to stay signed in.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Session)]
-pub struct SessionView {
-    /// For `Authorization: Bearer`.
-    pub access_token: String,
-    /// For `POST /auth/refresh`, once.
-    pub refresh_token: String,
-    /// Always `bearer`.
-    pub token_type: &'static str,
-    /// Seconds that the access token lives.
-    pub expires_in: u64,
-    /// The person.
-    pub user: UserView,
-    /// Their tenant.
-    pub tenant: TenantView,
-}
-
-/// A word of confirmation.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Message)]
-pub struct MessageView {
-    /// For people.
-    pub message: &'static str,
-}
-
-impl From<Tenant> for TenantView {
-    fn from(t: Tenant) -> Self {
-        let Tenant {
-            id,
-            name,
-            slug,
-            plan,
-            created_at,
-            updated_at,
-        } = t;
-        Self {
-            id,
-            name,
-            slug,
-            plan,
-            created_at,
-            updated_at,
-        }
+impl FromRow for SessionInfo {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            created_at: row.get(1)?,
+            last_used_at: row.get(2)?,
+            expires_at: row.get(3)?,
+            ip: row.get(4)?,
+            user_agent: row.get(5)?,
+        })
     }
 }
 
-impl From<User> for UserView {
-    fn from(u: User) -> Self {
-        Self {
-            id: u.id,
-            tenant_id: u.tenant_id,
-            email: u.email,
-            full_name: u.full_name,
-            role: u.role,
-            status: u.status,
-            is_active: u.status == UserStatus::Active,
-            last_login_at: u.last_login_at,
-            created_at: u.created_at,
-            updated_at: u.updated_at,
-        }
-    }
+impl Named for SessionInfo {
+    const NOUN: &'static str = "Session";
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refresh_tokens_have_one_form() {
-        let token = RefreshToken::new(Uuid::from_u128(7)).unwrap();
-        let text = token.text();
-        let read = RefreshToken::read(&text).unwrap();
-        assert_eq!((read.tenant, read.hash()), (token.tenant, token.hash()));
-        for other in [
-            "",
-            "rt_",
-            "rt_AAAA",
-            &text[3..],
-            &format!("{text}A"),
-            &text.to_uppercase(),
-            &format!("{text}="),
-        ] {
-            assert!(RefreshToken::read(other).is_none(), "{other}");
-        }
-    }
+impl Named for User {
+    const NOUN: &'static str = "User";
 }

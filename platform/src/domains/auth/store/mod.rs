@@ -1,4 +1,10 @@
 //! The SQL of accounts.
+mod people;
+mod sessions;
+
+pub use people::*;
+pub use sessions::{end_own_session, end_sessions_but, live_sessions};
+
 use super::model::{Credentials, StoredToken, Tenant, User};
 use crate::{
     data::{SystemConn, SystemSql, TenantConn},

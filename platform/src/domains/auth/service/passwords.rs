@@ -1,0 +1,164 @@
+//! Passwords that are changed, forgotten and set anew.
+use super::{
+    super::{
+        Profile,
+        model::{ChangePassword, ForgotPassword, ResetPassword, TokenKind, UserStatus},
+        store,
+    },
+    ResetMail, end_all,
+};
+use crate::{
+    access::Scope,
+    core::Core,
+    data::{Mode, SystemReason, TenantConn},
+    error::{Error, Result},
+    infra::{
+        audit::{self, Entry, Origin},
+        jobs,
+        mail::Mail,
+        password::Verdict,
+        token::TenantToken,
+    },
+    values::{Email, NewPassword, Password, Timestamp},
+};
+use uuid::Uuid;
+
+/// Whether this is the caller's password; the hash that it was compared with.
+///
+/// The comparison is no part of a transaction: who goes on must see that the hash still holds.
+pub async fn confirm(
+    core: &Core,
+    stored: Option<String>,
+    password: &Password,
+    field: &'static str,
+) -> Result<String> {
+    let verdict = core.passwords.verify(password.expose(), stored.clone()).await?;
+    stored
+        .filter(|_| verdict != Verdict::Wrong)
+        .ok_or_else(|| Error::field(field, "is not your password"))
+}
+
+/// A new password for oneself; all other sessions end.
+pub async fn change_password(core: &Core, scope: &Scope<Profile>, change: ChangePassword) -> Result<()> {
+    let (email, stored) = scope
+        .read(async |tx| {
+            let id = tx.actor().id;
+            futures_util::try_join!(store::user(tx, id), store::password_hash(tx, id))
+        })
+        .await?;
+    let compared = confirm(core, stored, &change.current_password, "current_password").await?;
+    check_policy(&change.new_password, email.map(|user| user.email), "new_password")?;
+    let hash = core.passwords.hash(change.new_password.expose()).await?;
+    scope
+        .write(async |tx| {
+            let id = tx.actor().id;
+            if !store::change_password(tx, id, &compared, &hash).await? {
+                return Err(Error::field("current_password", "is not your password"));
+            }
+            store::drop_tokens(tx, id).await?;
+            store::end_sessions_but(tx, id, tx.session_id()).await?;
+            tx.audit(Entry::new("auth.password_changed").on("user", id)).await
+        })
+        .await
+}
+
+fn check_policy(password: &NewPassword, email: Option<String>, field: &'static str) -> Result<()> {
+    let fault = email
+        .and_then(|email| Email::new(&email))
+        .and_then(|email| password.fault_for(&email));
+    fault.map_or(Ok(()), |fault| Err(Error::field(field, fault)))
+}
+
+/// Whoever asks is told the same at the same time: what there is to do is done after the answer.
+pub fn forgot_password(core: &Core, forgot: ForgotPassword, origin: Origin) {
+    let worker = core.clone();
+    let work = async move {
+        if let Err(error) = send_reset(&worker, &forgot).await {
+            tracing::error!(%error, request_id = origin.request_id, "a forgotten password could not be dealt with");
+        }
+    };
+    if !core.background.run(work) {
+        tracing::warn!("too many forgotten passwords at once: one was passed over");
+    }
+}
+
+async fn send_reset(core: &Core, forgot: &ForgotPassword) -> Result<()> {
+    let Some(email) = Email::new(forgot.email.as_str()) else {
+        return Ok(());
+    };
+    let slug = forgot.tenant_slug.as_str();
+    let tenant = core
+        .db
+        .system(SystemReason::PasswordReset, Mode::Read, async |conn| {
+            store::tenant_by_slug(conn, slug).await
+        });
+    let Some(tenant) = tenant.await? else {
+        return Ok(());
+    };
+    let work = async |conn: &TenantConn| {
+        let known = store::credentials(conn, email.as_str()).await?;
+        let Some(known) = known.filter(|known| known.status == UserStatus::Active) else {
+            return Ok(());
+        };
+        if matches!(core.mail, Mail::Off) {
+            tracing::warn!(%tenant, "a password was forgotten, but there is no mailer: set SMTP_URL");
+            return Ok(());
+        }
+        jobs::enqueue(conn, &ResetMail::to(known.user_id)).await
+    };
+    core.db
+        .as_tenant(SystemReason::PasswordReset, tenant, core.clock.now(), work)
+        .await
+}
+
+/// A new password by a token; all sessions end.
+pub async fn reset_password(core: &Core, reset: ResetPassword, origin: &Origin) -> Result<()> {
+    let unknown = || Error::field("token", "unknown, used or expired");
+    let kind = TokenKind::PasswordReset;
+    let token = TenantToken::read(kind.prefix(), reset.token.as_str()).ok_or_else(unknown)?;
+    let now = core.clock.now();
+    let in_tenant = |work| {
+        core.db
+            .as_tenant(SystemReason::PasswordReset, token.tenant, now, work)
+    };
+    let email = in_tenant(async |conn: &TenantConn| {
+        let holder = store::token_holder(conn, kind, &token.hash())
+            .await?
+            .ok_or_else(unknown)?;
+        Ok(store::user(conn, holder).await?.map(|user| user.email))
+    })
+    .await?;
+    check_policy(&reset.new_password, email, "new_password")?;
+    let hash = core.passwords.hash(reset.new_password.expose()).await?;
+    core.db
+        .as_tenant(SystemReason::PasswordReset, token.tenant, now, async |conn| {
+            let user = store::take_token(conn, kind, &token.hash())
+                .await?
+                .ok_or_else(unknown)?;
+            let active = store::lock_user(conn, user)
+                .await?
+                .is_some_and(|user| user.status == UserStatus::Active);
+            if !active {
+                return Err(unknown());
+            }
+            store::replace_hash(conn, user, &hash).await?;
+            end_all(conn, user).await?;
+            audit::record(
+                conn,
+                origin,
+                &Entry::new("auth.password_reset")
+                    .by("user", user)
+                    .on("user", user),
+            )
+            .await
+        })
+        .await
+}
+
+/// A token that sets a new password, in place of one that was there.
+pub async fn issue_token(conn: &TenantConn, user: Uuid, kind: TokenKind) -> Result<(String, Timestamp)> {
+    let token = TenantToken::new(kind.prefix(), conn.tenant_id())?;
+    let expires_at = conn.now().plus(kind.lifetime());
+    store::put_token(conn, user, kind, &token.hash(), expires_at).await?;
+    Ok((token.text(), expires_at))
+}
