@@ -19,7 +19,11 @@
 //!     scope.write(async |tx| place(tx).await).await
 //! }
 //! ```
-use super::{Permission, Role, session::SessionGate, token::Caller};
+use super::{
+    Permission, Role,
+    session::SessionGate,
+    token::{Caller, refused},
+};
 use crate::{
     core::Core,
     data::{Mode, TenantConn},
@@ -171,21 +175,22 @@ impl<P: Permission> FromRequestParts<Core> for Scope<P> {
     }
 }
 
-/// `Authorization: Bearer …` (RFC 6750), once.
+/// `Authorization: Bearer …` (RFC 6750), once. Who sends none is told what to send; whatever else is wrong with a
+/// credential is told in the words of [`refused`], so that nothing can be learned from trying.
 fn authenticate(parts: &Parts, core: &Core) -> Result<Caller> {
     let missing = || Error::unauthorized("Sign in: send Authorization: Bearer and an access token");
     let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
     let header = headers.next().ok_or_else(missing)?;
     if headers.next().is_some() {
-        return Err(Error::unauthorized("Send one Authorization header"));
+        return Err(refused("more than one Authorization header"));
     }
     let (scheme, token) = header
         .to_str()
         .ok()
         .and_then(|text| text.split_once(' '))
-        .ok_or_else(missing)?;
+        .ok_or_else(|| refused("no scheme and token"))?;
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(missing());
+        return Err(refused("another scheme than Bearer"));
     }
     core.tokens.verify(token.trim(), core.clock.now())
 }

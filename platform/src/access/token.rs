@@ -52,6 +52,11 @@ struct Inner {
     lifetime: Duration,
 }
 
+/// Every fault of a credential is this one refusal; which it was, the log says.
+pub(super) fn refused(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::unauthorized("Invalid or expired token").caused_by(why)
+}
+
 /// A key's name tells nothing of the key.
 fn key_id(secret: &str) -> String {
     secret::encode(&secret::derive(secret, "key id")[..8])
@@ -103,10 +108,9 @@ impl TokenKeys {
         encode(&self.0.header, &claims, &self.0.signing).map_err(Error::internal)
     }
 
-    /// Whose token this is. Every fault of a token is the same refusal; which it was, the log says.
+    /// Whose token this is.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Caller> {
-        let refused = |why: &'static str| Error::unauthorized("Invalid or expired token").caused_by(why);
-        let header = jsonwebtoken::decode_header(token).map_err(|_| refused("not a token"))?;
+        let header = jsonwebtoken::decode_header(token).map_err(refused)?;
         if header
             .typ
             .as_deref()
@@ -123,7 +127,7 @@ impl TokenKeys {
             .find(|(id, _)| *id == kid)
             .ok_or_else(|| refused("unknown key id"))?;
         let claims = decode::<Claims>(token, key, &self.validation())
-            .map_err(|e| refused("").caused_by(e))?
+            .map_err(refused)?
             .claims;
         let now = now.as_seconds();
         let in_time = claims.exp > now - LEEWAY && claims.nbf <= now + LEEWAY && claims.iat <= now + LEEWAY;
