@@ -5,3 +5,4 @@ mod auth;
 mod guards;
 mod orders;
 mod support;
+mod tokens;
