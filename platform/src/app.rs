@@ -155,8 +155,8 @@ impl App {
         }))
     }
 
-    /// The whole service. From the outside in: one form of a path; id, time limit, error document, headers and log line;
-    /// CORS; panics; the routes.
+    /// The whole service. From the outside in: one form of a path; id, error document, headers and log line; CORS; panics;
+    /// the time limit; the routes.
     pub fn service(&self, core: &Core, title: &str) -> Service {
         let router = self
             .routes()
@@ -164,6 +164,7 @@ impl App {
         let router = docs::routes(router, &self.openapi(title), core.settings.docs);
         let router = router
             .fallback(|| async { StatusCode::NOT_FOUND })
+            .layer(from_fn_with_state(core.clone(), frame::time_limit))
             .layer(CatchPanicLayer::custom(frame::panicked))
             .layer(cors(&core.settings.allowed_origins))
             .layer(from_fn(frame::without_foreign_cors))

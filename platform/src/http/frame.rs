@@ -1,5 +1,5 @@
 //! What goes around every request: its id, its time limit, the error document, the headers of every answer, and its one
-//! line in the log.
+//! line in the log. The order of these layers stands in `app.rs`.
 use super::Arrived;
 use crate::{
     access::Caller,
@@ -47,11 +47,7 @@ pub(crate) async fn frame(State(core): State<Core>, mut request: Request, next: 
         .map(|path| path.as_str().to_owned());
     let versioned = request.uri().path().starts_with(super::routes::BASE);
 
-    let limit = core.settings.request_timeout;
-    let mut response = match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Error::unavailable(format!("took longer than {limit:?}")).into_response(),
-    };
+    let mut response = next.run(request).await;
     let error = as_document(&mut response, &id);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::try_from(&id) {
@@ -68,6 +64,15 @@ pub(crate) async fn frame(State(core): State<Core>, mut request: Request, next: 
         error.as_ref(),
     );
     response
+}
+
+/// Gives up after the time that a request may take. Within CORS, so that a page can read this answer like any other.
+pub(crate) async fn time_limit(State(core): State<Core>, request: Request, next: Next) -> Response {
+    let limit = core.settings.request_timeout;
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Error::unavailable(format!("took longer than {limit:?}")).into_response(),
+    }
 }
 
 /// The caller's own, if it is 1 to 128 visible ASCII characters, else a new one.

@@ -174,7 +174,7 @@ impl Routes {
         let mut router = handler.route(filter);
         if !doc.query {
             doc.errors.push(Code::ValidationError);
-            router = router.layer(from_fn(no_query));
+            router = router.route_layer(from_fn(no_query)); // a wrong method is 405, whatever the query
         }
         let name = std::any::type_name::<H>().rsplit("::").next().unwrap_or_default();
         let operation_id = format!("{}_{name}", self.tag.to_lowercase().replace(' ', "_"));
