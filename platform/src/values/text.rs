@@ -35,6 +35,11 @@ fn checked(
     fine
 }
 
+/// Without the spaces around it. A line break is no space: it is refused at the ends as it is in the middle.
+pub(super) fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() && !c.is_control())
+}
+
 fn schema(min: usize, max: usize) -> Reference {
     string_schema().min_length(Some(min)).max_length(Some(max)).into()
 }
@@ -58,7 +63,7 @@ impl<const MIN: usize, const MAX: usize> Line<MIN, MAX> {
 impl<const MIN: usize, const MAX: usize> Parse for Line<MIN, MAX> {
     fn parse(input: Input<'_>, at: &At<'_>, faults: &mut Faults) -> Option<Self> {
         let text = input.string(at, faults)?;
-        let text = text.trim();
+        let text = trimmed(&text);
         checked(text, MIN, MAX, |_| false, at, faults).then(|| Self(text.to_owned()))
     }
     fn schema() -> Reference {
