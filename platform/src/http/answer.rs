@@ -47,7 +47,8 @@ impl<T: ToSchema> PartialSchema for DataOf<T> {
     fn schema() -> Reference {
         let always = ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::Boolean))
-            .enum_values(Some([true]));
+            .enum_values(Some([true]))
+            .description(Some("Always true: errors have a document of their own"));
         ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::Object))
             .property("success", always)

@@ -148,20 +148,20 @@ pub struct CursorPage<T> {
 impl<T: ToSchema> PartialSchema for CursorPage<T> {
     fn schema() -> Reference {
         let or_null = SchemaType::from_iter([Type::String, Type::Null]);
-        let cursor = ObjectBuilder::new()
-            .schema_type(or_null)
-            .description(Some("For the page that follows, if any"));
+        let cursor = ObjectBuilder::new().schema_type(or_null).description(Some(
+            "Send it back as `cursor` for the page that follows; `null` on the last",
+        ));
+        let more = ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::Boolean))
+            .description(Some("Whether a page follows"));
+        let rows = ArrayBuilder::new()
+            .items(Ref::from_schema_name(T::name()))
+            .description(Some("The rows, newest first"));
         ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::Object))
-            .property(
-                "data",
-                ArrayBuilder::new().items(Ref::from_schema_name(T::name())),
-            )
+            .property("data", rows)
             .property("next_cursor", cursor)
-            .property(
-                "has_more",
-                ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)),
-            )
+            .property("has_more", more)
             .required("data")
             .required("next_cursor")
             .required("has_more")

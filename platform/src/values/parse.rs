@@ -157,8 +157,8 @@ pub struct Faults {
     whole: Option<Cow<'static, str>>,
 }
 
-/// More than this many are not told: a hostile body must not make a large answer.
-const MOST: usize = 100;
+/// More than this many are not told: a hostile body must not make a large answer. An honest one has no more members.
+const MOST: usize = 256;
 
 impl Faults {
     /// Notes a fault of the value at this place.
@@ -253,6 +253,11 @@ impl Parse for bool {
 pub struct List<T, const MIN: usize, const MAX: usize>(Vec<T>);
 
 impl<T, const MIN: usize, const MAX: usize> List<T, MIN, MAX> {
+    /// The values, in the order given.
+    pub fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+
     /// The values, in the order given.
     pub fn into_vec(self) -> Vec<T> {
         self.0

@@ -4,7 +4,7 @@ use crate::{
     data::{FromRow, Row},
     error::Result,
     infra::secret,
-    values::{Email, Line, NewPassword, Password, Slug, Text, Timestamp},
+    values::{Email, Line, NewPassword, Password, Slug, Text, Timestamp, without_name},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,7 +14,7 @@ crate::body! {
     /// A new tenant and its owner.
     pub struct Register {
         /// What the tenant is called.
-        tenant_name: Line<1, 100>,
+        tenant_name: Line<1, 100> = "Initech",
         /// Its name at sign-in; made from `tenant_name` where it is left out.
         tenant_slug: Option<Slug>,
         /// The owner's address.
@@ -22,19 +22,20 @@ crate::body! {
         /// 8 to 128 characters, any Unicode; neither among the most common nor containing the name in the e-mail address.
         password: NewPassword,
         /// The owner's name.
-        full_name: Line<1, 100>,
+        full_name: Line<1, 100> = "Ada Lovelace",
     }
+    check without_name(email, password);
 }
 
 crate::body! {
-    /// Who signs in.
+    /// Who signs in. The example is a person of the demo.
     pub struct Login {
         /// The tenant's name at sign-in.
-        tenant_slug: Text<1, 100>,
+        tenant_slug: Text<1, 100> = "acme",
         /// The person's address.
-        email: Text<1, 320>,
+        email: Text<1, 320> = "member@acme.test",
         /// Their password.
-        password: Password,
+        password: Password = "demo-tenantry-2026",
     }
 }
 
@@ -42,7 +43,7 @@ crate::body! {
     /// A refresh token.
     pub struct Refresh {
         /// As the session had it.
-        refresh_token: Text<1, 200>,
+        refresh_token: Text<1, 200> = "rt_…",
     }
 }
 

@@ -25,9 +25,6 @@ const SLUG_TRIES: usize = 5;
 
 /// A new tenant with its owner, signed in.
 pub async fn register(core: &Core, new: Register, client: &Client) -> Result<SessionView> {
-    if let Some(fault) = new.password.fault_for(&new.email) {
-        return Err(Error::field("password", fault));
-    }
     let hash = core.passwords.hash(new.password.expose()).await?;
     let given = new.tenant_slug.is_some();
     let name = new.tenant_name.as_str();
