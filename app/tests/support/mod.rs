@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tenantry::{
-    App,
+    App, Domain,
     app::{CoreSettings, Service},
     config::AuthSettings,
     core::{Core, HttpSettings},
@@ -53,6 +53,8 @@ pub struct Options {
     pub scheme: (Scheme, usize),
     pub allowed_origins: Vec<String>,
     pub public_url_is_https: bool,
+    /// Beside the product's own.
+    pub domains: Vec<Domain>,
 }
 
 impl Default for Options {
@@ -68,6 +70,7 @@ impl Default for Options {
             scheme: (SCHEME, 1),
             allowed_origins: vec!["http://localhost:3000".to_owned()],
             public_url_is_https: false,
+            domains: Vec::new(),
         }
     }
 }
@@ -83,8 +86,8 @@ impl TestApp {
     }
 
     /// Another node on the same database.
-    pub async fn on(database: Arc<TestDatabase>, options: Options) -> Self {
-        let app = tenantry_app::app();
+    pub async fn on(database: Arc<TestDatabase>, mut options: Options) -> Self {
+        let app = options.domains.drain(..).fold(tenantry_app::app(), App::domain);
         let db = Db::open(&database.settings(options.connections, options.through)).unwrap();
         let clock = options.clock.clone();
         let core = app.core(db, settings(options)).unwrap();
