@@ -74,6 +74,7 @@ impl Doc {
         parameters: Vec<(&'static str, String, bool, Reference, serde_json::Value)>,
     ) {
         self.query = true;
+        self.errors.push(Code::ValidationError);
         for (name, description, required, schema, _) in parameters {
             let parameter = ParameterBuilder::new()
                 .name(name)

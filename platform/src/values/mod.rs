@@ -16,6 +16,7 @@ pub use body::{Body, Checked, Object};
 pub use email::Email;
 pub use money::{Amount, Currency, Money};
 pub use number::Int;
+pub(crate) use parse::described;
 pub use parse::{At, Faults, Input, List, Parse, Reference, string_schema};
 pub use password::{NewPassword, Password, without_name};
 pub use text::{Line, Notes, Slug, Text};

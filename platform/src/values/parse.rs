@@ -298,7 +298,7 @@ pub fn string_schema() -> ObjectBuilder {
 }
 
 /// A schema with the words that describe this use of it.
-pub(super) fn described(schema: Reference, description: String) -> Reference {
+pub(crate) fn described(schema: Reference, description: String) -> Reference {
     let words = Some(description).filter(|words| !words.is_empty());
     match schema {
         RefOr::T(Schema::Object(mut object)) => {
