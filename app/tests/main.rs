@@ -4,6 +4,8 @@ mod architecture;
 mod auth;
 mod errors;
 mod guards;
+mod openapi;
 mod orders;
+mod service;
 mod support;
 mod tokens;
