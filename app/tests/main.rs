@@ -4,6 +4,7 @@ mod architecture;
 mod auth;
 mod errors;
 mod guards;
+mod input;
 mod openapi;
 mod orders;
 mod service;
