@@ -333,6 +333,46 @@ async fn fifty_concurrent_refreshes_on_two_nodes_give_one_session() {
     fifty_uses_of_one_token(&[first, second]).await;
 }
 
+/// Between the replacing and its commit: only the node itself can tell who arrived then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn uses_that_arrive_while_the_winner_commits_end_nothing_on_postgres() {
+    if !on_postgres() {
+        return;
+    }
+    let app = TestApp::start_with(Options {
+        connections: 1,
+        ..Options::default()
+    })
+    .await;
+    app.tenant("acme").await;
+    let person = app.sign_in("acme", "member").await;
+    let body = refresh(&json!(person.refresh_token));
+    let hold = app.database.hold("sessions").await;
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let use_it = || {
+        let client = app.anyone();
+        let request = client.build_counted("POST", "/auth/refresh", &body, arrived.clone());
+        tokio::spawn(async move { client.request(request).await })
+    };
+    let winner = use_it();
+    let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+                   WHERE d.datname = current_database() AND NOT l.granted";
+    while app.database.number(waiting).await == 0 {
+        tokio::task::yield_now().await; // it has replaced the token and waits for its session
+    }
+    let losers: Vec<_> = (0..10).map(|_| use_it()).collect();
+    until(|| arrived.load(SeqCst) == 11).await;
+    hold.release().await;
+    let session = winner.await.unwrap().ok();
+    for loser in losers {
+        loser.await.unwrap().refused(401, "UNAUTHORIZED");
+    }
+    app.with_token(session["data"]["access_token"].as_str().unwrap())
+        .get("/auth/me")
+        .await
+        .ok();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn within_the_grace_period_a_client_that_lost_the_answer_may_ask_again() {
     // a clock that runs: the grace period is by the database's

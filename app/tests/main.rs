@@ -2,6 +2,7 @@
 //! `postgres`); `scripts/test` runs them on both.
 mod architecture;
 mod auth;
+mod cli;
 mod errors;
 mod guards;
 mod input;

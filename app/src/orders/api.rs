@@ -6,10 +6,8 @@ use super::{
 };
 use tenantry::{
     access::Scope,
-    axum::extract::State,
-    core::Core,
     error::Result,
-    http::{Bare, Conditions, Created, CursorPage, Id, Json, Paging, Query, Tagged},
+    http::{Bare, Conditions, Created, CursorPage, Id, Json, Query, Tagged},
 };
 
 pub async fn create(scope: Scope<Write>, Json(body): Json<CreateOrder>) -> Result<Created<OrderView>> {
@@ -22,18 +20,8 @@ pub async fn create(scope: Scope<Write>, Json(body): Json<CreateOrder>) -> Resul
     ))
 }
 
-pub async fn list(
-    scope: Scope<Read>,
-    State(core): State<Core>,
-    Query(mut query): Query<ListOrders>,
-) -> Result<CursorPage<OrderView>> {
-    let paging = Paging::new(
-        &core.cursors,
-        scope.tenant_id(),
-        "orders",
-        query.cursor.take(),
-        query.limit,
-    )?;
+pub async fn list(scope: Scope<Read>, Query(mut query): Query<ListOrders>) -> Result<CursorPage<OrderView>> {
+    let paging = scope.paging("orders", query.cursor.take(), query.limit)?;
     let orders = scope
         .read(async |tx| service::list(tx, &query, &paging).await)
         .await?;

@@ -11,7 +11,7 @@ use tenantry::{
     http::{Conditions, Id, Paging},
     try_join, try_join_all,
     uuid::Uuid,
-    values::Notes,
+    values::Lines,
 };
 
 /// Places an order.
@@ -65,7 +65,7 @@ pub async fn change_status(
     };
     conditions.check(order.version)?;
     let from = order.move_to(change.status, tx.now())?;
-    let note = change.note.map(Notes::into_string);
+    let note = change.note.map(Lines::into_string);
     let step = Step {
         from: Some(from),
         to: order.status,

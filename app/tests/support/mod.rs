@@ -32,6 +32,16 @@ pub const SECRET_KEY: &str = "0f9c1d2e3b4a59687766554433221100-of-a-test";
 /// bcrypt at cost 4: what is tested is not its slowness.
 pub const SCHEME: Scheme = Scheme::Bcrypt(4);
 
+/// Who can sign in to the demo.
+pub const DEMO: [(&str, &str); 6] = [
+    ("acme", "owner"),
+    ("acme", "admin"),
+    ("acme", "member"),
+    ("acme", "viewer"),
+    ("globex", "owner"),
+    ("globex", "member"),
+];
+
 /// The product on a fresh, migrated database, with a clock that stands still until it is moved.
 pub struct TestApp {
     pub app: App,

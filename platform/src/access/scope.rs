@@ -28,8 +28,9 @@ use crate::{
     core::Core,
     data::{Mode, TenantConn},
     error::{Error, Result},
-    http::frame::Who,
+    http::{Cursor, Paging, frame::Who},
     infra::{events::Event, outbox},
+    values::Int,
 };
 use axum::{
     extract::FromRequestParts,
@@ -91,6 +92,17 @@ impl<P: Permission> Scope<P> {
     /// The person of the token.
     pub fn user_id(&self) -> Uuid {
         self.caller.user
+    }
+
+    /// Which page of the list called `list` is asked for; a cursor that was not issued for this tenant and this list is
+    /// 422. Lists of one name share their cursors, so each has a name of its own.
+    pub fn paging(
+        &self,
+        list: &'static str,
+        cursor: Option<Cursor>,
+        limit: Option<Int<1, 100>>,
+    ) -> Result<Paging> {
+        Paging::new(&self.core.cursors, self.caller.tenant, list, cursor, limit)
     }
 
     async fn run<T>(&self, mode: Mode, work: impl AsyncFnOnce(&Tx<P>) -> Result<T>) -> Result<T> {

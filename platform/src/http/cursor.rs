@@ -85,7 +85,7 @@ pub struct Paging {
 
 impl Paging {
     /// Opens the cursor, if there is one; one that this API did not issue for this tenant and route is 422.
-    pub fn new(
+    pub(crate) fn new(
         key: &CursorKey,
         tenant: Uuid,
         route: &'static str,

@@ -124,7 +124,7 @@ impl<'de> Visitor<'de> for Members {
 ///     /// A note to keep.
 ///     pub struct CreateNote {
 ///         /// What it says; the documentation shows this example.
-///         text: tenantry::values::Notes<500> = "Call Ada",
+///         text: tenantry::values::Lines<500> = "Call Ada",
 ///         /// Where it belongs.
 ///         folder: Option<uuid::Uuid>,
 ///     }

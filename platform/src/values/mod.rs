@@ -19,7 +19,7 @@ pub use number::Int;
 pub(crate) use parse::described;
 pub use parse::{At, Faults, Input, List, Parse, Reference, string_schema};
 pub use password::{NewPassword, Password, without_name};
-pub use text::{Line, Notes, Slug, Text};
+pub use text::{Line, Lines, Slug, Text};
 pub use timestamp::Timestamp;
 
 /// A closed set of words on the wire and in the database: `choice! { /// … pub enum Status { Pending = "pending" } }`.

@@ -105,16 +105,16 @@ impl<const MIN: usize, const MAX: usize> Parse for Text<MIN, MAX> {
 
 /// Up to `MAX` characters over several lines: line breaks and tabs are the only control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notes<const MAX: usize>(String);
+pub struct Lines<const MAX: usize>(String);
 
-impl<const MAX: usize> Notes<MAX> {
+impl<const MAX: usize> Lines<MAX> {
     /// The text, as it was sent.
     pub fn into_string(self) -> String {
         self.0
     }
 }
 
-impl<const MAX: usize> Parse for Notes<MAX> {
+impl<const MAX: usize> Parse for Lines<MAX> {
     fn parse(input: Input<'_>, at: &At<'_>, faults: &mut Faults) -> Option<Self> {
         let text = input.string(at, faults)?;
         checked(&text, 0, MAX, |c| matches!(c, '\n' | '\r' | '\t'), at, faults)

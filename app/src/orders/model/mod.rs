@@ -12,7 +12,7 @@ use tenantry::{
     error::{Error, Result},
     http::{Cursor, Named},
     uuid::Uuid,
-    values::{Amount, Checked, Currency, Int, Line, List, Money, Notes, Text, Timestamp},
+    values::{Amount, Checked, Currency, Int, Line, Lines, List, Money, Text, Timestamp},
 };
 
 /// 99,999,999.99, for a price and for a total.
@@ -74,7 +74,7 @@ body! {
         /// A currency of ISO 4217 in any case; `usd` where it is left out.
         currency: Option<Currency>,
         /// For whoever handles the order.
-        notes: Option<Notes<500>>,
+        notes: Option<Lines<500>>,
     }
     check within_limit(items);
 }
@@ -99,7 +99,7 @@ body! {
         /// `confirmed`, `processing`, `completed` or `cancelled`.
         status: Target,
         /// Why, for the history.
-        note: Option<Notes<500>> = "Paid by bank transfer",
+        note: Option<Lines<500>> = "Paid by bank transfer",
     }
 }
 
@@ -165,7 +165,7 @@ impl NewOrder {
             items,
             total,
             currency,
-            notes: body.notes.map(Notes::into_string),
+            notes: body.notes.map(Lines::into_string),
         })
     }
 }

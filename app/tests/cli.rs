@@ -1,0 +1,438 @@
+//! The binary as its operator meets it: the demo, the commands, and what a wrong start says.
+use crate::support::{DEMO, until};
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+const SECRET: &str = "c2VjcmV0IG9mIGEgdGVzdCwgbG9uZyBlbm91Z2ggMTIzNDU2";
+
+/// An empty folder to work in.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!(
+            "tenantry-cli-{}",
+            tenantry::uuid::Uuid::new_v4().simple()
+        ));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    /// The binary with these variables and no others.
+    fn tenantry(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(variables.iter().copied())
+            .current_dir(&self.0)
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        self.tenantry(arguments, variables).output().unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A service that was started and is stopped at the end, whatever happens.
+struct Running {
+    child: Child,
+    port: u16,
+    banner: String,
+}
+
+impl Running {
+    /// Starts the demo on a free port and reads its banner.
+    fn demo(folder: &Folder) -> Self {
+        let mut child = folder
+            .tenantry(&[], &[("PORT", "0")])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut banner = String::new();
+        for line in lines.by_ref() {
+            banner.push_str(&line.unwrap());
+            banner.push('\n');
+            if banner.contains("Ctrl-C") {
+                break;
+            }
+        }
+        let port = banner
+            .split("http://127.0.0.1:")
+            .nth(1)
+            .unwrap()
+            .split('/')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        Self { child, port, banner }
+    }
+
+    /// Status and body, over a real socket.
+    fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let authorization = token.map_or(String::new(), |token| {
+            format!("authorization: Bearer {token}\r\n")
+        });
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
+             {authorization}content-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    fn token(&self, tenant: &str, role: &str) -> String {
+        let body = format!(
+            r#"{{"tenant_slug":"{tenant}","email":"{role}@{tenant}.test","password":"{}"}}"#,
+            tenantry::DEMO_PASSWORD
+        );
+        let (status, body) = self.ask("POST", "/api/v1/auth/login", None, &body);
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<Value>(&body).unwrap()["data"]["access_token"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Ends it as a service manager does; answers its exit code.
+    fn stop(mut self) -> Option<i32> {
+        self.signal("-TERM");
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "it did not stop");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(bytes: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(bytes)
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_demo_is_seeded_and_its_banner_is_true() {
+    let folder = Folder::new();
+    let demo = Running::demo(&folder);
+    assert!(folder.0.join("tenantry-demo.db").exists());
+    assert_eq!(
+        demo.ask("GET", "/health", None, ""),
+        (200, r#"{"status":"ok"}"#.to_owned())
+    );
+    for (tenant, role) in DEMO {
+        assert!(
+            demo.banner.contains(&format!("{role}@{tenant}.test")),
+            "{}",
+            demo.banner
+        );
+        let token = demo.token(tenant, role);
+        let (status, body) = demo.ask("GET", "/api/v1/orders?limit=100", Some(&token), "");
+        let page: Value = serde_json::from_str(&body).unwrap();
+        let orders = page["data"].as_array().unwrap();
+        assert_eq!(
+            (status, orders.len()),
+            (200, if tenant == "acme" { 48 } else { 12 })
+        );
+        for word in ["pending", "confirmed", "processing", "completed", "cancelled"] {
+            assert!(
+                orders.iter().any(|order| order["status"] == word),
+                "{tenant} has an order that is {word}"
+            );
+        }
+    }
+    let viewer = demo.token("acme", "viewer");
+    let (status, _) = demo.ask(
+        "POST",
+        "/api/v1/orders",
+        Some(&viewer),
+        &crate::support::order().to_string(),
+    );
+    assert_eq!(status, 403);
+    assert_eq!(demo.ask("GET", "/docs", None, "").0, 200);
+    assert_eq!(demo.stop(), Some(0));
+}
+
+#[test]
+fn the_line_of_the_banner_works_when_pasted() {
+    let folder = Folder::new();
+    let demo = Running::demo(&folder);
+    let line = demo
+        .banner
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Paste"))
+        .unwrap()
+        .trim();
+    assert!(line.starts_with("curl "), "{line}");
+    // what a shell would make of it: words between spaces and single quotes
+    let mut words = Vec::new();
+    for (i, part) in line.split('\'').enumerate() {
+        match i % 2 {
+            0 => words.extend(part.split_whitespace().map(str::to_owned)),
+            _ => words.push(part.to_owned()),
+        }
+    }
+    let url = words.iter().find(|word| word.starts_with("http://")).unwrap();
+    let path = url.split_once(&format!(":{}", demo.port)).unwrap().1;
+    let body = words.last().unwrap();
+    assert!(words.contains(&"Content-Type: application/json".to_owned()));
+    let (status, answer) = demo.ask("POST", path, None, body);
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[test]
+fn a_second_start_keeps_the_data_and_the_tokens() {
+    let folder = Folder::new();
+    let first = Running::demo(&folder);
+    let token = first.token("acme", "member");
+    let (status, placed) = first.ask(
+        "POST",
+        "/api/v1/orders",
+        Some(&token),
+        &crate::support::order().to_string(),
+    );
+    assert_eq!(status, 201);
+    let id = serde_json::from_str::<Value>(&placed).unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    first.signal("-KILL");
+    drop(first);
+    let second = Running::demo(&folder);
+    let (status, read) = second.ask("GET", &format!("/api/v1/orders/{id}"), Some(&token), "");
+    assert_eq!((status, read), (200, placed));
+    assert_eq!(second.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_in_flight_is_finished_before_it_stops() {
+    let folder = Folder::new();
+    let demo = Running::demo(&folder);
+    let mut stream = TcpStream::connect(("127.0.0.1", demo.port)).unwrap();
+    let body = format!(
+        r#"{{"tenant_slug":"acme","email":"owner@acme.test","password":"{}"}}"#,
+        tenantry::DEMO_PASSWORD
+    );
+    let head = format!(
+        "POST /api/v1/auth/login HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    assert_eq!(demo.ask("GET", "/health", None, "").0, 200); // by now it has read the head of the first
+    demo.signal("-TERM");
+    let port = demo.port;
+    until(|| TcpStream::connect(("127.0.0.1", port)).is_err()).await; // nothing new is accepted
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(demo.stop_after_signal(), Some(0));
+}
+
+impl Running {
+    fn stop_after_signal(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+#[test]
+fn wrong_use_exits_2_and_help_is_there_for_each_command() {
+    let folder = Folder::new();
+    for arguments in [&["nonsense"][..], &["serve", "--port"], &["migrate", "extra"]] {
+        let output = folder.run(arguments, &[]);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty());
+    }
+    for command in ["serve", "migrate", "seed", "openapi", "config"] {
+        let output = folder.run(&[command, "--help"], &[]);
+        assert_eq!(output.status.code(), Some(0), "{command}");
+        assert!(lines(&output.stdout).len() > 3);
+    }
+    assert!(
+        std::fs::read_dir(&folder.0).unwrap().next().is_none(),
+        "nothing was made"
+    );
+}
+
+#[test]
+fn a_start_that_cannot_succeed_says_everything_that_is_wrong() {
+    let folder = Folder::new();
+    let wrong = [
+        ("PORT", "eighty"),
+        ("DATABASE_URL", "mysql://x"),
+        ("SECRET_KEY", "too short"),
+        ("BCRYPT_COST", "3"),
+    ];
+    for command in ["serve", "migrate", "seed"] {
+        let output = folder.run(&[command], &wrong);
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        let said = lines(&output.stderr);
+        assert_eq!(said.len(), wrong.len(), "one a line: {said:#?}");
+        for (name, value) in wrong {
+            let line = said
+                .iter()
+                .find(|line| line.starts_with(&format!("error: {name}: ")));
+            assert!(line.is_some(), "{name}: {said:#?}");
+            assert!(name != "SECRET_KEY" || !line.unwrap().contains(value));
+        }
+    }
+    let output = folder.run(&["serve"], &[("ENVIRONMENT", "production")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        lines(&output.stderr)
+            .iter()
+            .any(|line| line.contains("DATABASE_URL: required in production"))
+    );
+    assert!(
+        std::fs::read_dir(&folder.0).unwrap().next().is_none(),
+        "nothing was made"
+    );
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let folder = Folder::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = folder.run(&["serve"], &[("PORT", &port)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        lines(&output.stderr)
+            .iter()
+            .any(|line| line.contains(&format!("cannot listen on 127.0.0.1:{port}")))
+    );
+}
+
+#[test]
+fn the_configuration_is_shown_with_its_secrets_masked() {
+    let folder = Folder::new();
+    std::fs::write(
+        folder.0.join(".env"),
+        format!("SECRET_KEY={SECRET}\nPORT=8111\nAPP_NAME=\"From the file\"\n"),
+    )
+    .unwrap();
+    let url = "postgres://app:hunter2hunter2@db.internal/app";
+    let output = folder.run(&["config"], &[("DATABASE_URL", url), ("PORT", "8222")]);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    let value = |name: &str| {
+        shown
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert!(value("PORT").ends_with(" 8222"), "real variables win");
+    assert!(value("APP_NAME").ends_with(" From the file"));
+    assert!(value("SECRET_KEY").ends_with(" ********"));
+    assert!(value("DATABASE_URL").contains("postgres://app:********@db.internal/app"));
+    assert!(value("BCRYPT_COST").contains("12  (default)"));
+    assert!(!shown.contains(SECRET) && !shown.contains("hunter2"));
+    let output = folder.run(&["config"], &[("PORT", "x")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(lines(&output.stderr)[0].starts_with("error: PORT: "));
+}
+
+#[test]
+fn the_openapi_document_is_printed_without_any_configuration() {
+    let folder = Folder::new();
+    let output = folder.run(&["openapi"], &[("ENVIRONMENT", "production")]);
+    assert_eq!(output.status.code(), Some(0));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    assert!(document["paths"]["/api/v1/orders"]["post"].is_object());
+}
+
+#[test]
+fn a_database_of_ones_own_is_migrated_seeded_once_and_served() {
+    let folder = Folder::new();
+    let url = format!("sqlite://{}", folder.0.join("own.db").display());
+    let variables = [("DATABASE_URL", url.as_str()), ("SECRET_KEY", SECRET)];
+    let status = |output: &Output| lines(&output.stdout);
+    let before = folder.run(&["migrate", "--status"], &variables);
+    assert!(
+        status(&before).iter().all(|line| line.starts_with("pending ")),
+        "{before:?}"
+    );
+    let after = folder.run(&["migrate"], &variables);
+    assert_eq!(after.status.code(), Some(0));
+    assert!(status(&after).len() >= 2 && status(&after).iter().all(|line| line.starts_with("applied ")));
+    assert!(status(&folder.run(&["seed"], &variables))[0].starts_with("Made: acme, globex."));
+    assert!(status(&folder.run(&["seed"], &variables))[0].contains("there already"));
+    let production = [variables[0], variables[1], ("ENVIRONMENT", "production")];
+    let refused = folder.run(&["seed"], &production);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(lines(&refused.stderr)[0].contains("production is not seeded"));
+}
+
+#[test]
+fn a_database_that_cannot_be_opened_is_named() {
+    let folder = Folder::new();
+    let nowhere = Path::new("/nonexistent/folder/own.db");
+    let url = format!("sqlite://{}", nowhere.display());
+    let output = folder.run(
+        &["serve"],
+        &[("DATABASE_URL", &url), ("SECRET_KEY", SECRET), ("PORT", "0")],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("/nonexistent/folder/own.db"), "{said}");
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let url = format!("postgres://app@127.0.0.1:{closed}/app");
+    let output = folder.run(
+        &["serve"],
+        &[("DATABASE_URL", &url), ("SECRET_KEY", SECRET), ("PORT", "0")],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("cannot reach the database"), "{said}");
+}
