@@ -1,5 +1,10 @@
 //! All tests that need the whole product. `TENANTRY_TEST_DATABASE` says on which database they run (`sqlite` or
 //! `postgres`); `scripts/test` runs them on both.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic, start tasks and read its environment; clippy knows #[test] functions alone for tests"
+)]
 mod architecture;
 mod auth;
 mod cli;

@@ -107,13 +107,8 @@ impl Scene {
     }
 
     /// Nothing was stored since the start, and the order stands where it stood.
-    #[track_caller]
-    fn assert_untouched(&self, now: i64) {
-        assert_eq!(now, self.stored, "rows");
-    }
-
     async fn untouched(&self) {
-        self.assert_untouched(stored(&self.app).await);
+        assert_eq!(stored(&self.app).await, self.stored, "rows");
         let placed = self
             .acme
             .member
