@@ -30,11 +30,16 @@ pub struct Sql {
 #[macro_export]
 macro_rules! sql {
     ($text:expr) => {
-        const { $crate::data::Sql::checked($text, $text) }
+        $crate::sql!(@checked $text, $text)
     };
     ($text:expr, for update) => {
-        const { $crate::data::Sql::checked(concat!($text, " FOR UPDATE"), $text) }
+        $crate::sql!(@checked concat!($text, " FOR UPDATE"), $text)
     };
+    // a constant of its own and not a `const` block: those `cargo check` and editors leave unlooked at
+    (@checked $postgres:expr, $sqlite:expr) => {{
+        const SQL: $crate::data::Sql = $crate::data::Sql::checked($postgres, $sqlite);
+        SQL
+    }};
 }
 
 impl Sql {

@@ -35,6 +35,12 @@ impl<P: Permission> Admits for Scope<P> {}
 impl Admits for Public {}
 
 /// A handler: `async fn(Scope<P> or Public, …) -> Result<an answer>`.
+#[diagnostic::on_unimplemented(
+    message = "this is no handler of a route",
+    label = "no handler: see the note for what one is",
+    note = "a handler is `async fn(Scope<P> or Public, …) -> Result<an answer>`: who may call is its first argument, \
+            what else it takes implements `DescribeInput` and what it answers `DescribeOutput` (see `tenantry::http`)"
+)]
 pub trait Endpoint<Args, Answer>: Send + 'static {
     /// What its types say of it.
     fn describe(doc: &mut Doc);
