@@ -3,6 +3,9 @@
 mod architecture;
 mod auth;
 mod cli;
+mod flights;
 mod guards;
 mod orders;
+mod outages;
 mod support;
+mod transactions;

@@ -8,6 +8,7 @@
 //! ```
 pub mod database;
 pub mod http;
+pub mod proxy;
 
 use database::TestDatabase;
 use http::Client;
@@ -15,7 +16,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tenantry::{
-    App,
+    App, Domain,
     app::{CoreSettings, Service},
     config::AuthSettings,
     core::{Core, HttpSettings},
@@ -54,6 +55,10 @@ pub struct TestApp {
 /// What a test may set otherwise.
 pub struct Options {
     pub connections: usize,
+    /// How long a request waits for one.
+    pub acquire_timeout: Duration,
+    /// A domain of the test's own.
+    pub domain: Option<fn() -> Domain>,
     pub reuse_grace: Duration,
     pub docs: bool,
     pub request_timeout: Duration,
@@ -70,6 +75,8 @@ impl Default for Options {
         let noon = Timestamp::from_rfc3339("2026-01-31T12:00:00Z").unwrap();
         Self {
             connections: 10,
+            acquire_timeout: Duration::from_secs(5),
+            domain: None,
             reuse_grace: Duration::ZERO,
             docs: true,
             request_timeout: Duration::from_secs(30),
@@ -94,8 +101,13 @@ impl TestApp {
 
     /// Another node on the same database.
     pub async fn on(database: Arc<TestDatabase>, options: Options) -> Self {
-        let app = tenantry_app::app();
-        let db = Db::open(&database.settings(options.connections, options.through)).unwrap();
+        let app = match options.domain {
+            Some(domain) => tenantry_app::app().domain(domain()),
+            None => tenantry_app::app(),
+        };
+        let mut reach = database.settings(options.connections, options.through);
+        reach.acquire_timeout = options.acquire_timeout;
+        let db = Db::open(&reach).unwrap();
         let clock = options.clock.clone();
         let core = app.core(db, settings(options)).unwrap();
         let service = app.service(&core, "Test API");
