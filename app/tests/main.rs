@@ -5,6 +5,7 @@ mod auth;
 mod cli;
 mod flights;
 mod guards;
+mod isolation;
 mod migrations;
 mod orders;
 mod outages;

@@ -12,7 +12,7 @@ use tenantry::{
 const SECRET: &str = "c2VjcmV0IG9mIGEgdGVzdCwgbG9uZyBlbm91Z2ggMTIzNDU2";
 
 /// The binary on this database.
-fn tenantry(url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+pub fn tenantry(url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tenantry"))
         .args(arguments)
         .env_clear()
