@@ -163,9 +163,9 @@ macro_rules! page {
             sql!(concat!(
                 "SELECT i.order_id, i.id, i.product_id, i.product_name, i.quantity, i.unit_price_minor FROM order_items i \
                  WHERE i.tenant_id = $1 AND i.order_id IN \
-                 (SELECT id FROM orders WHERE tenant_id = $1 AND id < $2 AND id >= $3 ",
+                 (SELECT o.id FROM orders o WHERE o.tenant_id = $1 AND o.id < $2 AND o.id >= $3 ",
                 $filter,
-                " ORDER BY id DESC LIMIT $4) ORDER BY i.order_id DESC, i.line"
+                " ORDER BY o.id DESC LIMIT $4) ORDER BY i.order_id DESC, i.line"
             )),
         )
     };

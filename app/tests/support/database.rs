@@ -1,5 +1,10 @@
 //! A database for each test: a file of its own on SQLite, a clone of a migrated template on PostgreSQL.
-use std::{path::PathBuf, sync::Mutex, time::Duration};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    path::PathBuf,
+    sync::Mutex,
+    time::Duration,
+};
 use tenantry::{
     data::{DatabaseSettings, DatabaseTarget},
     uuid::Uuid,
@@ -47,17 +52,26 @@ pub async fn connect(url: &str) -> Client {
 
 /// The role that the product signs in as: it owns nothing and may only become the roles of the product.
 const LOGIN: &str = "tenantry_test_login";
-const TEMPLATE: &str = "tenantry_template";
+
+/// Each state of the migrations has a template of its own.
+fn template_name() -> String {
+    let mut hasher = DefaultHasher::new();
+    for set in tenantry_app::app().migrations() {
+        set.files.hash(&mut hasher);
+    }
+    format!("tenantry_template_{:016x}", hasher.finish())
+}
 
 /// Made once a server, whichever test comes first.
-async fn template(server: &Client) {
+async fn template(server: &Client) -> String {
+    let name = template_name();
     server.batch_execute("SELECT pg_advisory_lock(42)").await.unwrap();
     let known = server
-        .query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&TEMPLATE])
+        .query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name])
         .await
         .unwrap();
     if known.is_none() {
-        let building = format!("{TEMPLATE}_building");
+        let building = format!("{name}_building");
         server
             .batch_execute(&format!("DROP DATABASE IF EXISTS {building}"))
             .await
@@ -74,7 +88,7 @@ async fn template(server: &Client) {
         );
         server.batch_execute(&login).await.unwrap();
         server
-            .batch_execute(&format!("ALTER DATABASE {building} RENAME TO {TEMPLATE}"))
+            .batch_execute(&format!("ALTER DATABASE {building} RENAME TO {name}"))
             .await
             .unwrap();
     }
@@ -82,6 +96,7 @@ async fn template(server: &Client) {
         .batch_execute("SELECT pg_advisory_unlock(42)")
         .await
         .unwrap();
+    name
 }
 
 fn new_name() -> String {
@@ -100,10 +115,10 @@ impl TestDatabase {
             return this;
         }
         let server = connect(&server_url()).await;
-        template(&server).await;
+        let template = template(&server).await;
         let name = new_name();
         server
-            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}"))
             .await
             .unwrap();
         Self::of_server(name, LOGIN).await
@@ -177,6 +192,17 @@ impl TestDatabase {
             Raw::Postgres(client) => client.query_one(sql, &[]).await.unwrap().get(0),
             Raw::Sqlite(conn, _) => conn.lock().unwrap().query_row(sql, [], |row| row.get(0)).unwrap(),
         }
+    }
+
+    /// Waits until a query answers this number; panics if it has not after ten seconds.
+    pub async fn until(&self, sql: &str, expected: i64) {
+        for _ in 0..1000 {
+            if self.number(sql).await == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("waited ten seconds for {expected} from {sql}");
     }
 
     pub async fn count(&self, table: &str) -> i64 {

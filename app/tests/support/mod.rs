@@ -8,6 +8,7 @@
 //! ```
 pub mod database;
 pub mod http;
+pub mod proxy;
 
 use database::TestDatabase;
 use http::Client;
@@ -54,6 +55,8 @@ pub struct TestApp {
 /// What a test may set otherwise.
 pub struct Options {
     pub connections: usize,
+    /// How long a request waits for one.
+    pub acquire_timeout: Duration,
     pub reuse_grace: Duration,
     pub docs: bool,
     pub request_timeout: Duration,
@@ -72,6 +75,7 @@ impl Default for Options {
         let noon = Timestamp::from_rfc3339("2026-01-31T12:00:00Z").unwrap();
         Self {
             connections: 10,
+            acquire_timeout: Duration::from_secs(5),
             reuse_grace: Duration::ZERO,
             docs: true,
             request_timeout: Duration::from_secs(30),
@@ -98,7 +102,9 @@ impl TestApp {
     /// Another node on the same database.
     pub async fn on(database: Arc<TestDatabase>, mut options: Options) -> Self {
         let app = options.domains.drain(..).fold(tenantry_app::app(), App::domain);
-        let db = Db::open(&database.settings(options.connections, options.through)).unwrap();
+        let mut reach = database.settings(options.connections, options.through);
+        reach.acquire_timeout = options.acquire_timeout;
+        let db = Db::open(&reach).unwrap();
         let clock = options.clock.clone();
         let core = app.core(db, settings(options)).unwrap();
         let service = app.service(&core, "Test API");

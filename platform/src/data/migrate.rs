@@ -67,7 +67,8 @@ impl Migrations {
                 .map_err(Error::internal)?,
         );
         runner.set_migration_table_name(self.table());
-        Ok(runner)
+        // a node may start on a database that a newer one has brought further: while they are replaced, and to go back
+        Ok(runner.set_abort_missing(false))
     }
 
     fn states(&self, applied: &[Migration]) -> Vec<MigrationState> {
@@ -159,7 +160,7 @@ async fn migrate_postgres(target: &PostgresTarget, sets: &[Migrations]) -> Resul
         runner
             .run_async(&mut client)
             .await
-            .map_err(|e| explained(set, e))?;
+            .map_err(|e| explained(set.set, &e))?;
         let grant = format!("GRANT SELECT ON {} TO PUBLIC", set.table());
         client.batch_execute(&grant).await.map_err(Error::internal)?;
     }
@@ -169,17 +170,18 @@ async fn migrate_postgres(target: &PostgresTarget, sets: &[Migrations]) -> Resul
 fn migrate_sqlite(path: &Path, sets: &[Migrations]) -> Result<()> {
     let mut conn = sqlite::connect(path, true)?;
     for set in sets {
-        set.runner(&Dialect::Sqlite)?
-            .run(&mut conn)
-            .map_err(|e| explained(set, e))?;
+        let runner = set.runner(&Dialect::Sqlite)?;
+        if let Err(error) = runner.run(&mut conn) {
+            // unlike PostgreSQL's, this error does not say which it was
+            let applied = runner.get_applied_migrations(&mut conn).unwrap_or_default();
+            let failed = set.states(&applied).into_iter().find(|state| !state.applied);
+            let name = failed.map_or_else(String::new, |state| state.name);
+            return Err(explained(&name, &error));
+        }
     }
     Ok(())
 }
 
-fn explained(set: &Migrations, error: refinery::Error) -> Error {
-    Error::internal(format!(
-        "migrations of {}: {}",
-        set.set,
-        postgres::with_sources(&error)
-    ))
+fn explained(what: &str, error: &refinery::Error) -> Error {
+    Error::internal(format!("migrations of {what}: {}", postgres::with_sources(error)))
 }

@@ -22,9 +22,18 @@ pub use system::{SystemConn, SystemReason, SystemSql};
 pub use tenant::{Gate, TenantConn};
 
 use crate::{error::Result, values::Timestamp};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tenant::Backend;
 use uuid::Uuid;
+
+/// How long a statement may run.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may wait for what another holds.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a statement waits for those before it to be sent. Only one that was polled and set aside takes this long.
+const TURN: Duration = Duration::from_secs(5);
+/// What is wrong then.
+const SET_ASIDE: &str = "a statement waited for one before it that was polled and set aside";
 
 /// Whether a transaction may change anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
