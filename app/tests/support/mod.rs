@@ -21,7 +21,11 @@ use tenantry::{
     config::AuthSettings,
     core::{Core, HttpSettings},
     data::Db,
-    infra::{clock::Clock, password::Scheme},
+    infra::{
+        clock::Clock,
+        password::Scheme,
+        telemetry::{self, LogFormat},
+    },
     uuid::Uuid,
     values::Timestamp,
 };
@@ -95,6 +99,7 @@ impl TestApp {
     }
 
     pub async fn start_with(options: Options) -> Self {
+        telemetry::start(LogFormat::Pretty, "warn", false); // a test that fails shows why a 5xx was one
         let database = Arc::new(TestDatabase::create().await);
         Self::on(database, options).await
     }

@@ -10,7 +10,7 @@ impl Environment {
     /// The process's variables over those of `.env` in the working directory. A `.env` that does not parse is a fault.
     pub fn load() -> Result<Self, String> {
         let mut variables = BTreeMap::new();
-        match dotenvy::dotenv_iter() {
+        match dotenvy::from_path_iter(".env") {
             Ok(lines) => {
                 for line in lines {
                     let (name, value) = line.map_err(|e| format!(".env: {e}"))?;
@@ -186,7 +186,11 @@ impl<'e> Reader<'e> {
     pub fn url(&mut self, name: &'static str) -> Option<String> {
         let file = format!("{name}_FILE");
         let value = match (self.raw(name), self.raw(&file)) {
-            (Some(value), _) => Some(value.to_owned()),
+            (Some(value), None) => Some(value.to_owned()),
+            (Some(value), Some(_)) => {
+                self.fault(name, format!("set either {name} or {file}, not both"));
+                Some(value.to_owned())
+            }
             (None, Some(path)) => match std::fs::read_to_string(path) {
                 Ok(value) => Some(value.trim().to_owned()),
                 Err(e) => {

@@ -128,6 +128,10 @@ pub async fn states(target: &DatabaseTarget, sets: &[Migrations]) -> Result<Vec<
             }
         }
         DatabaseTarget::Sqlite(path) => sqlite::blocking(|| {
+            if !path.exists() {
+                states = sets.iter().flat_map(|set| set.states(&[])).collect(); // asking makes no file
+                return Ok(());
+            }
             let mut conn = sqlite::connect(path, true)?;
             for set in sets {
                 let applied = if conn
