@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 pub(super) async fn serve(app: &App, config: Config) -> std::result::Result<(), Faults> {
     bring_up_to_date(app, &config).await?;
-    let db = Db::open(&config.database).map_err(|e| fault("cannot open the database", &e))?;
+    let db = open(&config).await?;
     let demo_secret = if config.demo {
         app.seed(&db, &Clock::System)
             .await
@@ -49,6 +49,30 @@ pub(super) async fn serve(app: &App, config: Config) -> std::result::Result<(), 
     db.close();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Opens the database and sees that the service can work as the roles that are meant for it.
+async fn open(config: &Config) -> std::result::Result<Db, Faults> {
+    let db = Db::open(&config.database).map_err(|e| fault("cannot open the database", &e))?;
+    db.ping().await.map_err(|e| {
+        let mut faults = fault("cannot work with the database", &e);
+        if db.kind() == "postgresql" {
+            faults.push(
+                "DATABASE_URL: its role must be able to become the service's: \
+                 GRANT tenantry_login, tenantry_tenant, tenantry_system TO it"
+                    .to_owned(),
+            );
+        }
+        faults
+    })?;
+    let superuser = data::is_superuser(&config.database.target).await;
+    if superuser.map_err(|e| fault("cannot reach the database", &e))? {
+        tracing::warn!(
+            "DATABASE_URL names a superuser. Its rights are given up on every connection, but a role that has none is \
+             safer: docs/operations.md says how to make one"
+        );
+    }
+    Ok(db)
 }
 
 async fn listen(listener: TcpListener, service: crate::app::Service) -> std::result::Result<(), Faults> {

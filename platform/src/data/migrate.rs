@@ -105,6 +105,18 @@ pub async fn migrate(target: &DatabaseTarget, sets: &[Migrations]) -> Result<()>
     Ok(())
 }
 
+/// Whether `DATABASE_URL` names a superuser, whom row-level security would not bind but for the roles of the service.
+pub async fn is_superuser(target: &DatabaseTarget) -> Result<bool> {
+    let DatabaseTarget::Postgres(target) = target else {
+        return Ok(false);
+    };
+    let client = target.connect().await?;
+    let asked = client
+        .query_one("SELECT rolsuper FROM pg_roles WHERE rolname = session_user", &[])
+        .await;
+    Ok(asked.map_err(Error::unavailable)?.get(0))
+}
+
 /// All migrations and whether this database has them.
 pub async fn states(target: &DatabaseTarget, sets: &[Migrations]) -> Result<Vec<MigrationState>> {
     let mut states = Vec::new();

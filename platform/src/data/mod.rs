@@ -14,7 +14,7 @@ mod system;
 mod tenant;
 
 pub use id::{first_at, id_at, made_at, new_id};
-pub use migrate::{MigrationState, Migrations, migrate, states};
+pub use migrate::{MigrationState, Migrations, is_superuser, migrate, states};
 pub use row::{Column, FromRow, Param, Row};
 pub use settings::{DatabaseSettings, DatabaseTarget};
 pub use sql::Sql;

@@ -191,7 +191,15 @@ impl PgTx {
             Poll::Ready(answer) => answer,
             Poll::Pending => answer.await,
         };
-        answer.map_err(|e| failed(&conn, e))
+        answer.map_err(|e| match self.opening.mode {
+            // not the server, which may be read-only for a moment, but the use case
+            Mode::Read if e.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => Error::internal(e),
+            _ => failed(&conn, e),
+        })
+    }
+
+    pub async fn connected(&self) -> Result<()> {
+        self.take_turn().await.map(drop)
     }
 
     pub async fn check(&self) -> Result<()> {

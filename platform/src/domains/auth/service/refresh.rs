@@ -35,15 +35,17 @@ pub async fn refresh(core: &Core, token: &str, arrived: Instant) -> Result<Sessi
     let outcome = core
         .db
         .as_tenant(SystemReason::Refresh, token.tenant, now, async |conn| {
+            conn.connected().await?;
+            let waited = arrived.elapsed();
             let Some(stored) = store::live_token(conn, &token.hash()).await? else {
                 return Ok(Outcome::Refused("unknown, expired, or its session is over"));
             };
             let Some(replaced_at) = stored.replaced_at else {
                 return rotate(core, conn, &stored, &token).await;
             };
-            if core.arrivals.overtaken(&token.hash(), arrived)
-                || stored.clock.minus(arrived.elapsed()) <= replaced_at
-            {
+            // this node knows exactly if it was the one that replaced the token, else the database's clock tells
+            let here = core.arrivals.overtaken(&token.hash(), arrived);
+            if here.unwrap_or(stored.clock.minus(waited) <= replaced_at) {
                 return Ok(Outcome::Refused("another use of it won"));
             }
             if stored.clock <= replaced_at.plus(core.auth.reuse_grace)
