@@ -19,17 +19,24 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Every line of code with its file and number; comments and tests are left out.
-fn code() -> Vec<(String, usize, String)> {
+/// The sources of the product, by their path in the repository; files of tests are left out.
+pub fn sources() -> Vec<(String, String)> {
     let root = root();
     let mut files = Vec::new();
     rust_files(&root.join("platform/src"), &mut files);
     rust_files(&root.join("app/src"), &mut files);
-    let mut lines = Vec::new();
-    files.retain(|file| file.file_name().is_some_and(|name| name != "tests.rs"));
-    for file in files {
+    files.retain(|file| !file.ends_with("tests.rs"));
+    let read = |file: PathBuf| {
         let name = file.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
-        let text = fs::read_to_string(&file).unwrap();
+        (name, fs::read_to_string(&file).unwrap())
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// Every line of code with its file and number; comments and tests are left out.
+fn code() -> Vec<(String, usize, String)> {
+    let mut lines = Vec::new();
+    for (name, text) in sources() {
         let product = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
         for (number, line) in product
             .enumerate()

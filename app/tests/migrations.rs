@@ -85,6 +85,13 @@ const BROKEN: (&str, &str, &str) = (
     "CREATE TABL third (id INT)",
 );
 
+/// It cannot be noted as applied.
+const UNNOTED: (&str, &str, &str) = (
+    "V2__unnoted",
+    "CREATE TABLE second (id INT); DROP TABLE trial_migrations",
+    "CREATE TABLE second (id INT); DROP TABLE trial_migrations",
+);
+
 fn set(files: &'static [(&'static str, &'static str, &'static str)]) -> [Migrations; 1] {
     [Migrations { set: "trial", files }]
 }
@@ -118,6 +125,16 @@ async fn a_migration_that_fails_is_named_and_leaves_nothing_half_done() {
         states.iter().map(|state| state.applied).collect::<Vec<_>>(),
         [true, true, false]
     );
+}
+
+/// As if the node were killed in between.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_is_applied_and_noted_or_neither() {
+    let database = TestDatabase::empty().await;
+    let target: DatabaseTarget = database.url.parse().unwrap();
+    data::migrate(&target, &set(&[FIRST, UNNOTED])).await.unwrap_err();
+    data::migrate(&target, &set(&[FIRST, SECOND])).await.unwrap();
+    assert_eq!(database.count("trial_migrations").await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

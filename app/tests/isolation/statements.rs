@@ -1,10 +1,7 @@
 //! Every statement on tenants' rows, read from the sources: what stands in `sql!(…)`, also where `concat!` and a macro
 //! of the file put it together.
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use crate::architecture::sources;
+use std::collections::BTreeMap;
 
 pub struct Statement {
     /// `app/src/orders/store.rs:93`.
@@ -20,31 +17,14 @@ enum Piece {
     Argument(String),
 }
 
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            rust_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 /// The statements of the product. What is no statement: the macro itself, its documentation and its tests.
 pub fn all() -> Vec<Statement> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut files = Vec::new();
-    rust_files(&root.join("platform/src"), &mut files);
-    rust_files(&root.join("app/src"), &mut files);
     let mut statements = Vec::new();
     let mut occurrences = 0;
-    for file in files {
-        let name = file.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+    for (name, source) in sources() {
         if name.starts_with("platform/src/data/sql/") {
             continue;
         }
-        let source = fs::read_to_string(&file).unwrap();
         let calls = calls_of(&source);
         for (at, _) in source.match_indices("sql!(") {
             let line = source[..at].matches('\n').count() + 1;

@@ -47,15 +47,6 @@ impl Client {
             .await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
-        self.send("DELETE", path, &[], None).await
-    }
-
-    /// A body as it stands, as JSON.
-    pub async fn post_raw(&self, path: &str, body: impl Into<Vec<u8>>) -> Answer {
-        self.send("POST", path, &[], Some(body.into())).await
-    }
-
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.send("GET", path, headers, None).await
     }

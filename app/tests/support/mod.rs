@@ -162,7 +162,6 @@ impl TestApp {
         ];
         Tenant {
             id,
-            slug: slug.to_owned(),
             owner,
             admin,
             member,
@@ -204,7 +203,6 @@ fn settings(options: Options) -> CoreSettings {
 /// A tenant and its people.
 pub struct Tenant {
     pub id: Uuid,
-    pub slug: String,
     pub owner: Person,
     pub admin: Person,
     pub member: Person,

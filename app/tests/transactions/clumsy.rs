@@ -107,7 +107,6 @@ async fn twice(scope: Scope<Fumble>) -> Result<NoContent> {
 async fn abandons(scope: Scope<Fumble>) -> Result<NoContent> {
     scope
         .write(async |tx| {
-            note(tx, tx.new_id()).await?;
             let _ = poll!(pin!(note(tx, tx.new_id())));
             Ok(NoContent)
         })

@@ -2,7 +2,7 @@
 //! number theirs without asking each other. Several nodes may run this at once.
 use super::{DatabaseTarget, postgres, settings::PostgresTarget, sqlite};
 use crate::error::{Error, Result};
-use refinery::{Migration, Runner};
+use refinery::{Migration, Runner, Target};
 use std::path::Path;
 
 /// A set of migrations: the same file names for both databases. Made by [`migrations!`](crate::migrations).
@@ -49,26 +49,38 @@ impl Migrations {
         format!("{}_migrations", self.set)
     }
 
-    fn runner(&self, dialect: &Dialect) -> Result<Runner> {
-        let text = |postgres, sqlite| {
-            if matches!(dialect, Dialect::Postgres) {
+    fn read(&self, dialect: &Dialect) -> Result<Vec<Migration>> {
+        let read = |(name, postgres, sqlite): &(&str, &str, &str)| {
+            let text = if matches!(dialect, Dialect::Postgres) {
                 postgres
             } else {
                 sqlite
-            }
+            };
+            Migration::unapplied(name, text).map_err(Error::internal)
         };
-        let files = self
-            .files
-            .iter()
-            .map(|(name, p, s)| Migration::unapplied(name, text(*p, *s)));
-        let mut runner = Runner::new(
-            &files
-                .collect::<std::result::Result<Vec<_>, _>>()
-                .map_err(Error::internal)?,
-        );
+        self.files.iter().map(read).collect()
+    }
+
+    fn runner(&self, files: &[Migration]) -> Runner {
+        let mut runner = Runner::new(files);
         runner.set_migration_table_name(self.table());
         // a node may start on a database that a newer one has brought further: while they are replaced, and to go back
-        Ok(runner.set_abort_missing(false))
+        runner.set_abort_missing(false)
+    }
+
+    /// What brings a database up to each of the migrations in turn. Grouped: on SQLite refinery otherwise notes in a
+    /// transaction of its own that one is applied, so a node that is killed in between leaves a schema that no node can
+    /// bring further.
+    fn steps(&self, dialect: &Dialect) -> Result<Vec<(String, Runner)>> {
+        let files = self.read(dialect)?;
+        let step = |file: &Migration| {
+            let runner = self.runner(&files).set_grouped(true);
+            (
+                format!("{} {file}", self.set),
+                runner.set_target(Target::Version(file.version())),
+            )
+        };
+        Ok(files.iter().map(step).collect())
     }
 
     fn states(&self, applied: &[Migration]) -> Vec<MigrationState> {
@@ -84,25 +96,28 @@ impl Migrations {
     }
 }
 
-/// Another node may have been faster, or made the same roles in another database of the server at this moment.
+/// How often another node may make the same roles at this moment, for another database of the server.
 const TRIES: usize = 5;
 
 /// Applies what is missing; safe when several nodes do so at once.
 pub async fn migrate(target: &DatabaseTarget, sets: &[Migrations]) -> Result<()> {
-    for left in (0..TRIES).rev() {
+    let mut left = TRIES;
+    loop {
         let before = states(target, sets).await?;
         let outcome = match target {
             DatabaseTarget::Postgres(target) => migrate_postgres(target, sets).await,
             DatabaseTarget::Sqlite(path) => sqlite::blocking(|| migrate_sqlite(path, sets)),
         };
         let Err(error) = outcome else { return Ok(()) };
-        let raced =
-            format!("{error:?}").contains("concurrently updated") || states(target, sets).await? != before;
-        if left == 0 || !raced {
+        // another node was faster; each time there is one less to apply
+        if states(target, sets).await? != before {
+            continue;
+        }
+        if left == 0 || !format!("{error:?}").contains("concurrently updated") {
             return Err(error);
         }
+        left -= 1;
     }
-    Ok(())
 }
 
 /// Whether `DATABASE_URL` names a superuser, whom row-level security would not bind but for the roles of the service.
@@ -128,7 +143,7 @@ pub async fn states(target: &DatabaseTarget, sets: &[Migrations]) -> Result<Vec<
                     .query_one("SELECT to_regclass($1::text) IS NOT NULL", &[&set.table()])
                     .await;
                 let applied = if known.map_err(Error::unavailable)?.get(0) {
-                    let runner = set.runner(&Dialect::Postgres)?;
+                    let runner = set.runner(&set.read(&Dialect::Postgres)?);
                     runner
                         .get_applied_migrations_async(&mut client)
                         .await
@@ -150,7 +165,7 @@ pub async fn states(target: &DatabaseTarget, sets: &[Migrations]) -> Result<Vec<
                     .table_exists(None::<&str>, set.table().as_str())
                     .map_err(sqlite::classified)?
                 {
-                    set.runner(&Dialect::Sqlite)?
+                    set.runner(&set.read(&Dialect::Sqlite)?)
                         .get_applied_migrations(&mut conn)
                         .map_err(Error::unavailable)?
                 } else {
@@ -172,11 +187,11 @@ async fn migrate_postgres(target: &PostgresTarget, sets: &[Migrations]) -> Resul
         .await
         .map_err(Error::unavailable)?;
     for set in sets {
-        let runner = set.runner(&Dialect::Postgres)?;
-        runner
-            .run_async(&mut client)
-            .await
-            .map_err(|e| explained(set.set, &e))?;
+        for (name, step) in set.steps(&Dialect::Postgres)? {
+            step.run_async(&mut client)
+                .await
+                .map_err(|e| explained(&name, &e))?;
+        }
         let grant = format!("GRANT SELECT ON {} TO PUBLIC", set.table());
         client.batch_execute(&grant).await.map_err(Error::internal)?;
     }
@@ -186,18 +201,13 @@ async fn migrate_postgres(target: &PostgresTarget, sets: &[Migrations]) -> Resul
 fn migrate_sqlite(path: &Path, sets: &[Migrations]) -> Result<()> {
     let mut conn = sqlite::connect(path, true)?;
     for set in sets {
-        let runner = set.runner(&Dialect::Sqlite)?;
-        if let Err(error) = runner.run(&mut conn) {
-            // unlike PostgreSQL's, this error does not say which it was
-            let applied = runner.get_applied_migrations(&mut conn).unwrap_or_default();
-            let failed = set.states(&applied).into_iter().find(|state| !state.applied);
-            let name = failed.map_or_else(String::new, |state| state.name);
-            return Err(explained(&name, &error));
+        for (name, step) in set.steps(&Dialect::Sqlite)? {
+            step.run(&mut conn).map_err(|e| explained(&name, &e))?;
         }
     }
     Ok(())
 }
 
-fn explained(what: &str, error: &refinery::Error) -> Error {
-    Error::internal(format!("migrations of {what}: {}", postgres::with_sources(error)))
+fn explained(name: &str, error: &refinery::Error) -> Error {
+    Error::internal(format!("migration {name}: {}", postgres::with_sources(error)))
 }
