@@ -33,35 +33,19 @@ async fn refreshed(client: &Client, token: &Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_signs_up_and_its_owner_is_signed_in() {
     let app = TestApp::start().await;
-    let session = app
-        .anyone()
-        .post("/auth/register", register("Acme, Inc.", " Ada@Acme.Test "))
-        .await
-        .created();
+    let session =
+        app.anyone().post("/auth/register", register("Acme, Inc.", " Ada@Acme.Test ")).await.created();
     assert_eq!(session["success"], true);
     let data = &session["data"];
-    assert_eq!(
-        (&data["token_type"], &data["expires_in"]),
-        (&json!("bearer"), &json!(1800))
-    );
+    assert_eq!((&data["token_type"], &data["expires_in"]), (&json!("bearer"), &json!(1800)));
     assert_eq!(data["user"]["email"], "ada@acme.test");
     assert_eq!(data["user"]["role"], "owner");
-    assert_eq!(
-        (&data["user"]["status"], &data["user"]["is_active"]),
-        (&json!("active"), &json!(true))
-    );
-    assert_eq!(
-        (&data["tenant"]["slug"], &data["tenant"]["plan"]),
-        (&json!("acme-inc"), &json!("free"))
-    );
+    assert_eq!((&data["user"]["status"], &data["user"]["is_active"]), (&json!("active"), &json!(true)));
+    assert_eq!((&data["tenant"]["slug"], &data["tenant"]["plan"]), (&json!("acme-inc"), &json!("free")));
     assert_eq!(data["tenant"]["created_at"], "2026-01-31T12:00:00.000Z");
     assert!(data["refresh_token"].as_str().unwrap().starts_with("rt_"));
 
-    let me = app
-        .with_token(data["access_token"].as_str().unwrap())
-        .get("/auth/me")
-        .await
-        .ok();
+    let me = app.with_token(data["access_token"].as_str().unwrap()).get("/auth/me").await.ok();
     let mut expected = data["user"].clone();
     expected["tenant"] = data["tenant"].clone();
     assert_eq!(me, json!({ "success": true, "data": expected }));
@@ -72,11 +56,8 @@ async fn a_taken_slug_is_a_conflict_when_given_and_told_apart_when_made() {
     let app = TestApp::start().await;
     let mut slugs = Vec::new();
     for i in 0..3 {
-        let session = app
-            .anyone()
-            .post("/auth/register", register("Acme", &format!("a{i}@acme.test")))
-            .await
-            .created();
+        let session =
+            app.anyone().post("/auth/register", register("Acme", &format!("a{i}@acme.test"))).await.created();
         slugs.push(session["data"]["tenant"]["slug"].as_str().unwrap().to_owned());
     }
     assert_eq!(slugs[0], "acme");
@@ -88,22 +69,10 @@ async fn a_taken_slug_is_a_conflict_when_given_and_told_apart_when_made() {
     let mut taken = register("Other", "b@other.test");
     taken["tenant_slug"] = json!("acme");
     let before = app.database.count("users").await;
-    app.anyone()
-        .post("/auth/register", taken)
-        .await
-        .refused(409, "CONFLICT");
-    assert_eq!(
-        (
-            app.database.count("users").await,
-            app.database.count("tenants").await
-        ),
-        (before, 3)
-    );
+    app.anyone().post("/auth/register", taken).await.refused(409, "CONFLICT");
+    assert_eq!((app.database.count("users").await, app.database.count("tenants").await), (before, 3));
     // one address may be in many tenants
-    app.anyone()
-        .post("/auth/register", register("Third", "a0@acme.test"))
-        .await
-        .created();
+    app.anyone().post("/auth/register", register("Third", "a0@acme.test")).await.created();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,10 +83,8 @@ async fn ten_sign_ups_with_one_name_at_once_all_get_a_tenant() {
         async move { anyone.post("/auth/register", body).await }
     };
     let answers = at_once(10, |_| sign_up(register("Acme", "ada@acme.test"))).await;
-    let mut slugs: Vec<_> = answers
-        .into_iter()
-        .map(|a| a.created()["data"]["tenant"]["slug"].clone())
-        .collect();
+    let mut slugs: Vec<_> =
+        answers.into_iter().map(|a| a.created()["data"]["tenant"]["slug"].clone()).collect();
     slugs.sort_by_key(ToString::to_string);
     slugs.dedup();
     assert_eq!(slugs.len(), 10);
@@ -137,11 +104,7 @@ async fn whatever_is_wrong_with_a_sign_in_it_gets_one_answer() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     for (role, status) in [("admin", "invited"), ("viewer", "deactivated")] {
-        app.database
-            .execute(&format!(
-                "UPDATE users SET status = '{status}' WHERE role = '{role}'"
-            ))
-            .await;
+        app.database.execute(&format!("UPDATE users SET status = '{status}' WHERE role = '{role}'")).await;
     }
     app.tenant_of_one("globex").await;
     let wrong = [
@@ -159,15 +122,8 @@ async fn whatever_is_wrong_with_a_sign_in_it_gets_one_answer() {
     let mut bodies = Vec::new();
     for body in &wrong {
         let headers = [("x-request-id", "one")];
-        let answer = app
-            .anyone()
-            .send(
-                "POST",
-                "/auth/login",
-                &headers,
-                Some(body.to_string().into_bytes()),
-            )
-            .await;
+        let answer =
+            app.anyone().send("POST", "/auth/login", &headers, Some(body.to_string().into_bytes())).await;
         bodies.push(answer.text());
         let document = answer.refused(401, "UNAUTHORIZED");
         assert_eq!(document["detail"], "Invalid credentials", "{body}");
@@ -186,25 +142,16 @@ async fn a_sign_in_renews_an_old_hash_and_notes_the_time() {
     app.tenant("acme").await;
     // as another system has stored it: bcrypt of "correct horse" with the prefix 2a, by Python
     let imported = "$2a$04$hVoaZ2QC.8rVXPSY4EVpKuzfphEnk/V4zjHWjp32A5ObqoHv4zVmu";
-    let costlier = Options {
-        scheme: (Scheme::Bcrypt(5), 1),
-        clock: app.clock.clone(),
-        ..Options::default()
-    };
+    let costlier = Options { scheme: (Scheme::Bcrypt(5), 1), clock: app.clock.clone(), ..Options::default() };
     let node = TestApp::on(app.database.clone(), costlier).await;
     app.database
-        .execute(&format!(
-            "UPDATE users SET password_hash = '{imported}' WHERE role = 'member'"
-        ))
+        .execute(&format!("UPDATE users SET password_hash = '{imported}' WHERE role = 'member'"))
         .await;
     let mut body = login("acme", "member");
     body["password"] = json!("correct horse");
     app.clock.advance(DAY);
     let session = node.anyone().post("/auth/login", body.clone()).await.ok();
-    assert_eq!(
-        session["data"]["user"]["last_login_at"],
-        "2026-02-01T12:00:00.000Z"
-    );
+    assert_eq!(session["data"]["user"]["last_login_at"], "2026-02-01T12:00:00.000Z");
     let renewed = "SELECT count(*) FROM users WHERE role = 'member' AND password_hash LIKE '$2b$05$%'";
     assert_eq!(app.database.number(renewed).await, 1);
     node.anyone().post("/auth/login", body).await.ok();
@@ -213,29 +160,15 @@ async fn a_sign_in_renews_an_old_hash_and_notes_the_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_token_is_replaced_at_every_use() {
     let app = TestApp::start().await;
-    let session = app
-        .anyone()
-        .post("/auth/register", register("Acme", "ada@acme.test"))
-        .await
-        .created()["data"]
-        .take();
+    let session =
+        app.anyone().post("/auth/register", register("Acme", "ada@acme.test")).await.created()["data"].take();
     let first = refreshed(&app.anyone(), &session["refresh_token"]).await;
     let second = refreshed(&app.anyone(), &first["refresh_token"]).await;
     assert_eq!(second["user"], session["user"]);
-    app.with_token(second["access_token"].as_str().unwrap())
-        .get("/auth/me")
-        .await
-        .ok();
+    app.with_token(second["access_token"].as_str().unwrap()).get("/auth/me").await.ok();
     assert_eq!(app.database.count("sessions").await, 1, "one family");
-    let stored = if on_postgres() {
-        "encode(hash, 'hex')"
-    } else {
-        "hex(hash)"
-    };
-    let found = format!(
-        "SELECT count(*) FROM refresh_tokens WHERE lower({stored}) LIKE '%{}%'",
-        "rt_"
-    );
+    let stored = if on_postgres() { "encode(hash, 'hex')" } else { "hex(hash)" };
+    let found = format!("SELECT count(*) FROM refresh_tokens WHERE lower({stored}) LIKE '%{}%'", "rt_");
     assert_eq!(app.database.number(&found).await, 0);
 }
 
@@ -246,10 +179,7 @@ async fn using_a_replaced_token_again_ends_the_whole_session() {
     let stolen = json!(acme.member.refresh_token);
     let rightful = refreshed(&app.anyone(), &stolen).await;
     let other = app.sign_in("acme", "member").await;
-    app.anyone()
-        .post("/auth/refresh", refresh(&stolen))
-        .await
-        .refused(401, "UNAUTHORIZED");
+    app.anyone().post("/auth/refresh", refresh(&stolen)).await.refused(401, "UNAUTHORIZED");
     // every descendant, and the access tokens of the family
     app.anyone()
         .post("/auth/refresh", refresh(&rightful["refresh_token"]))
@@ -282,54 +212,28 @@ async fn fifty_uses_of_one_token(nodes: &[TestApp]) {
         until(|| arrived.load(SeqCst) == 50).await;
         hold.release().await;
         let answers: Vec<_> = join_all(uses).await.into_iter().map(Result::unwrap).collect();
-        assert_eq!(
-            (statuses(&answers, 200), statuses(&answers, 401)),
-            (1, 49),
-            "round {round}"
-        );
+        assert_eq!((statuses(&answers, 200), statuses(&answers, 401)), (1, 49), "round {round}");
         // the losers were on their way before the winner had won: its session lives
         let winner = answers.iter().find(|answer| answer.status == 200).unwrap().json();
         let token = winner["data"]["access_token"].as_str().unwrap();
         nodes[0].with_token(token).get("/auth/me").await.ok();
         refreshed(&nodes[0].anyone(), &winner["data"]["refresh_token"]).await;
         // but whoever comes after that is a thief
-        nodes[0]
-            .anyone()
-            .post("/auth/refresh", body)
-            .await
-            .refused(401, "UNAUTHORIZED");
-        nodes[0]
-            .with_token(token)
-            .get("/auth/me")
-            .await
-            .refused(401, "UNAUTHORIZED");
+        nodes[0].anyone().post("/auth/refresh", body).await.refused(401, "UNAUTHORIZED");
+        nodes[0].with_token(token).get("/auth/me").await.refused(401, "UNAUTHORIZED");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn fifty_concurrent_refreshes_of_one_token_give_one_session() {
-    let few = Options {
-        connections: 3,
-        ..Options::default()
-    };
+    let few = Options { connections: 3, ..Options::default() };
     fifty_uses_of_one_token(&[TestApp::start_with(few).await]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn fifty_concurrent_refreshes_on_two_nodes_give_one_session() {
-    let first = TestApp::start_with(Options {
-        connections: 30,
-        ..Options::default()
-    })
-    .await;
-    let second = TestApp::on(
-        first.database.clone(),
-        Options {
-            connections: 30,
-            ..Options::default()
-        },
-    )
-    .await;
+    let first = TestApp::start_with(Options { connections: 30, ..Options::default() }).await;
+    let second = TestApp::on(first.database.clone(), Options { connections: 30, ..Options::default() }).await;
     fifty_uses_of_one_token(&[first, second]).await;
 }
 
@@ -339,11 +243,7 @@ async fn uses_that_arrive_while_the_winner_commits_end_nothing_on_postgres() {
     if !on_postgres() {
         return;
     }
-    let app = TestApp::start_with(Options {
-        connections: 1,
-        ..Options::default()
-    })
-    .await;
+    let app = TestApp::start_with(Options { connections: 1, ..Options::default() }).await;
     app.tenant("acme").await;
     let person = app.sign_in("acme", "member").await;
     let body = refresh(&json!(person.refresh_token));
@@ -367,82 +267,50 @@ async fn uses_that_arrive_while_the_winner_commits_end_nothing_on_postgres() {
     for loser in losers {
         loser.await.unwrap().refused(401, "UNAUTHORIZED");
     }
-    app.with_token(session["data"]["access_token"].as_str().unwrap())
-        .get("/auth/me")
-        .await
-        .ok();
+    app.with_token(session["data"]["access_token"].as_str().unwrap()).get("/auth/me").await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn within_the_grace_period_a_client_that_lost_the_answer_may_ask_again() {
     // a clock that runs: the grace period is by the database's
-    let options = Options {
-        reuse_grace: Duration::from_secs(10),
-        clock: Clock::System,
-        ..Options::default()
-    };
+    let options =
+        Options { reuse_grace: Duration::from_secs(10), clock: Clock::System, ..Options::default() };
     let app = TestApp::start_with(options).await;
-    let session = app
-        .anyone()
-        .post("/auth/register", register("Acme", "ada@acme.test"))
-        .await
-        .created()["data"]
-        .take();
+    let session =
+        app.anyone().post("/auth/register", register("Acme", "ada@acme.test")).await.created()["data"].take();
     let anyone = app.anyone();
     let lost = refreshed(&anyone, &session["refresh_token"]).await;
     let again = refreshed(&anyone, &session["refresh_token"]).await;
     assert_ne!(again["refresh_token"], lost["refresh_token"]);
     let child = refreshed(&anyone, &again["refresh_token"]).await;
     // its child is used now: the grace is over, and so is the session
-    anyone
-        .post("/auth/refresh", refresh(&session["refresh_token"]))
-        .await
-        .refused(401, "UNAUTHORIZED");
-    anyone
-        .post("/auth/refresh", refresh(&child["refresh_token"]))
-        .await
-        .refused(401, "UNAUTHORIZED");
+    anyone.post("/auth/refresh", refresh(&session["refresh_token"])).await.refused(401, "UNAUTHORIZED");
+    anyone.post("/auth/refresh", refresh(&child["refresh_token"])).await.refused(401, "UNAUTHORIZED");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn within_the_grace_period_the_lost_child_is_dead() {
-    let options = Options {
-        reuse_grace: Duration::from_secs(10),
-        clock: Clock::System,
-        ..Options::default()
-    };
+    let options =
+        Options { reuse_grace: Duration::from_secs(10), clock: Clock::System, ..Options::default() };
     let app = TestApp::start_with(options).await;
-    let session = app
-        .anyone()
-        .post("/auth/register", register("Acme", "ada@acme.test"))
-        .await
-        .created()["data"]
-        .take();
+    let session =
+        app.anyone().post("/auth/register", register("Acme", "ada@acme.test")).await.created()["data"].take();
     let anyone = app.anyone();
     let lost = refreshed(&anyone, &session["refresh_token"]).await;
     let again = refreshed(&anyone, &session["refresh_token"]).await;
     // within the grace of its own it may stand for a lost answer too, but never beside its sibling
     let third = refreshed(&anyone, &lost["refresh_token"]).await;
-    anyone
-        .post("/auth/refresh", refresh(&again["refresh_token"]))
-        .await;
+    anyone.post("/auth/refresh", refresh(&again["refresh_token"])).await;
     let alive = "SELECT count(*) FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id \
                  WHERE t.replaced_at IS NULL AND s.ended_at IS NULL";
-    assert!(
-        app.database.number(alive).await <= 1,
-        "one live token a session, whatever is lost: {third}"
-    );
+    assert!(app.database.number(alive).await <= 1, "one live token a session, whatever is lost: {third}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_and_sessions_end_by_themselves() {
     let app = TestApp::start().await;
-    let session = app
-        .anyone()
-        .post("/auth/register", register("Acme", "ada@acme.test"))
-        .await
-        .created()["data"]
-        .take();
+    let session =
+        app.anyone().post("/auth/register", register("Acme", "ada@acme.test")).await.created()["data"].take();
     let anyone = app.anyone();
     // 30 minutes and the leeway of 30 seconds
     app.clock.advance(Duration::from_secs(30 * 60 + 29));
@@ -459,22 +327,13 @@ async fn tokens_and_sessions_end_by_themselves() {
     app.clock.advance(5 * DAY); // day 59
     token = refreshed(&anyone, &token).await["refresh_token"].clone();
     app.clock.advance(DAY);
-    anyone
-        .post("/auth/refresh", refresh(&token))
-        .await
-        .refused(401, "UNAUTHORIZED");
+    anyone.post("/auth/refresh", refresh(&token)).await.refused(401, "UNAUTHORIZED");
 
-    let idle = app
-        .anyone()
-        .post("/auth/register", register("Globex", "ada@globex.test"))
-        .await
-        .created()["data"]
-        .take();
+    let idle =
+        app.anyone().post("/auth/register", register("Globex", "ada@globex.test")).await.created()["data"]
+            .take();
     app.clock.advance(7 * DAY);
-    anyone
-        .post("/auth/refresh", refresh(&idle["refresh_token"]))
-        .await
-        .refused(401, "UNAUTHORIZED");
+    anyone.post("/auth/refresh", refresh(&idle["refresh_token"])).await.refused(401, "UNAUTHORIZED");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -484,28 +343,17 @@ async fn signing_out_ends_the_session_and_answers_alike_for_any_token() {
     let other = app.sign_in("acme", "member").await;
     let logged_out = json!({ "success": true, "data": { "message": "Logged out" } });
     let token = json!(acme.member.refresh_token);
-    for body in [
-        refresh(&token),
-        refresh(&token),
-        refresh(&json!("rt_unknown")),
-        refresh(&json!("x")),
-    ] {
+    for body in [refresh(&token), refresh(&token), refresh(&json!("rt_unknown")), refresh(&json!("x"))] {
         assert_eq!(app.anyone().post("/auth/logout", body).await.ok(), logged_out);
     }
     acme.member.get("/auth/me").await.refused(401, "UNAUTHORIZED");
-    app.anyone()
-        .post("/auth/refresh", refresh(&token))
-        .await
-        .refused(401, "UNAUTHORIZED");
+    app.anyone().post("/auth/refresh", refresh(&token)).await.refused(401, "UNAUTHORIZED");
     other.get("/auth/me").await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_for_hashing_is_a_503_and_no_other_route_gets_one() {
-    let slow = Options {
-        scheme: (Scheme::Bcrypt(11), 1),
-        ..Options::default()
-    };
+    let slow = Options { scheme: (Scheme::Bcrypt(11), 1), ..Options::default() };
     let app = Arc::new(TestApp::start_with(slow).await);
     let body = json!({ "tenant_slug": "nobody", "email": "a@b.test", "password": PASSWORD });
     let answers = join_all((0..40).map(|_| {
@@ -515,10 +363,6 @@ async fn a_full_queue_for_hashing_is_a_503_and_no_other_route_gets_one() {
     .await;
     assert!(statuses(&answers, 401) >= 16 && statuses(&answers, 503) >= 1);
     assert_eq!(statuses(&answers, 401) + statuses(&answers, 503), 40);
-    answers
-        .into_iter()
-        .find(|a| a.status == 503)
-        .unwrap()
-        .refused(503, "SERVICE_UNAVAILABLE");
+    answers.into_iter().find(|a| a.status == 503).unwrap().refused(503, "SERVICE_UNAVAILABLE");
     app.anyone().get("//health/ready").await.ok();
 }

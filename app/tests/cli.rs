@@ -16,10 +16,8 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Self {
-        let path = std::env::temp_dir().join(format!(
-            "tenantry-cli-{}",
-            tenantry::uuid::Uuid::new_v4().simple()
-        ));
+        let path =
+            std::env::temp_dir().join(format!("tenantry-cli-{}", tenantry::uuid::Uuid::new_v4().simple()));
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }
@@ -72,24 +70,15 @@ impl Running {
                 break;
             }
         }
-        let port = banner
-            .split("http://127.0.0.1:")
-            .nth(1)
-            .unwrap()
-            .split('/')
-            .next()
-            .unwrap()
-            .parse()
-            .unwrap();
+        let port =
+            banner.split("http://127.0.0.1:").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
         Self { child, port, banner }
     }
 
     /// Status and body, over a real socket.
     fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let authorization = token.map_or(String::new(), |token| {
-            format!("authorization: Bearer {token}\r\n")
-        });
+        let authorization = token.map_or(String::new(), |token| format!("authorization: Bearer {token}\r\n"));
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
@@ -110,21 +99,12 @@ impl Running {
         );
         let (status, body) = self.ask("POST", "/api/v1/auth/login", None, &body);
         assert_eq!(status, 200, "{body}");
-        serde_json::from_str::<Value>(&body).unwrap()["data"]["access_token"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        serde_json::from_str::<Value>(&body).unwrap()["data"]["access_token"].as_str().unwrap().to_owned()
     }
 
     fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// Ends it as a service manager does; answers its exit code.
@@ -149,10 +129,7 @@ impl Drop for Running {
 }
 
 fn lines(bytes: &[u8]) -> Vec<String> {
-    String::from_utf8_lossy(bytes)
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect()
 }
 
 #[test]
@@ -160,24 +137,14 @@ fn the_demo_is_seeded_and_its_banner_is_true() {
     let folder = Folder::new();
     let demo = Running::demo(&folder);
     assert!(folder.0.join("tenantry-demo.db").exists());
-    assert_eq!(
-        demo.ask("GET", "/health", None, ""),
-        (200, r#"{"status":"ok"}"#.to_owned())
-    );
+    assert_eq!(demo.ask("GET", "/health", None, ""), (200, r#"{"status":"ok"}"#.to_owned()));
     for (tenant, role) in DEMO {
-        assert!(
-            demo.banner.contains(&format!("{role}@{tenant}.test")),
-            "{}",
-            demo.banner
-        );
+        assert!(demo.banner.contains(&format!("{role}@{tenant}.test")), "{}", demo.banner);
         let token = demo.token(tenant, role);
         let (status, body) = demo.ask("GET", "/api/v1/orders?limit=100", Some(&token), "");
         let page: Value = serde_json::from_str(&body).unwrap();
         let orders = page["data"].as_array().unwrap();
-        assert_eq!(
-            (status, orders.len()),
-            (200, if tenant == "acme" { 48 } else { 12 })
-        );
+        assert_eq!((status, orders.len()), (200, if tenant == "acme" { 48 } else { 12 }));
         for word in ["pending", "confirmed", "processing", "completed", "cancelled"] {
             assert!(
                 orders.iter().any(|order| order["status"] == word),
@@ -186,12 +153,7 @@ fn the_demo_is_seeded_and_its_banner_is_true() {
         }
     }
     let viewer = demo.token("acme", "viewer");
-    let (status, _) = demo.ask(
-        "POST",
-        "/api/v1/orders",
-        Some(&viewer),
-        &crate::support::order().to_string(),
-    );
+    let (status, _) = demo.ask("POST", "/api/v1/orders", Some(&viewer), &crate::support::order().to_string());
     assert_eq!(status, 403);
     assert_eq!(demo.ask("GET", "/docs", None, "").0, 200);
     assert_eq!(demo.stop(), Some(0));
@@ -201,12 +163,7 @@ fn the_demo_is_seeded_and_its_banner_is_true() {
 fn the_line_of_the_banner_works_when_pasted() {
     let folder = Folder::new();
     let demo = Running::demo(&folder);
-    let line = demo
-        .banner
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("Paste"))
-        .unwrap()
-        .trim();
+    let line = demo.banner.lines().find_map(|line| line.trim().strip_prefix("Paste")).unwrap().trim();
     assert!(line.starts_with("curl "), "{line}");
     // what a shell would make of it: words between spaces and single quotes
     let mut words = Vec::new();
@@ -229,17 +186,10 @@ fn a_second_start_keeps_the_data_and_the_tokens() {
     let folder = Folder::new();
     let first = Running::demo(&folder);
     let token = first.token("acme", "member");
-    let (status, placed) = first.ask(
-        "POST",
-        "/api/v1/orders",
-        Some(&token),
-        &crate::support::order().to_string(),
-    );
+    let (status, placed) =
+        first.ask("POST", "/api/v1/orders", Some(&token), &crate::support::order().to_string());
     assert_eq!(status, 201);
-    let id = serde_json::from_str::<Value>(&placed).unwrap()["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let id = serde_json::from_str::<Value>(&placed).unwrap()["id"].as_str().unwrap().to_owned();
     first.signal("-KILL");
     drop(first);
     let second = Running::demo(&folder);
@@ -293,10 +243,7 @@ fn wrong_use_exits_2_and_help_is_there_for_each_command() {
         assert_eq!(output.status.code(), Some(0), "{command}");
         assert!(lines(&output.stdout).len() > 3);
     }
-    assert!(
-        std::fs::read_dir(&folder.0).unwrap().next().is_none(),
-        "nothing was made"
-    );
+    assert!(std::fs::read_dir(&folder.0).unwrap().next().is_none(), "nothing was made");
 }
 
 #[test]
@@ -314,24 +261,15 @@ fn a_start_that_cannot_succeed_says_everything_that_is_wrong() {
         let said = lines(&output.stderr);
         assert_eq!(said.len(), wrong.len(), "one a line: {said:#?}");
         for (name, value) in wrong {
-            let line = said
-                .iter()
-                .find(|line| line.starts_with(&format!("error: {name}: ")));
+            let line = said.iter().find(|line| line.starts_with(&format!("error: {name}: ")));
             assert!(line.is_some(), "{name}: {said:#?}");
             assert!(name != "SECRET_KEY" || !line.unwrap().contains(value));
         }
     }
     let output = folder.run(&["serve"], &[("ENVIRONMENT", "production")]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        lines(&output.stderr)
-            .iter()
-            .any(|line| line.contains("DATABASE_URL: required in production"))
-    );
-    assert!(
-        std::fs::read_dir(&folder.0).unwrap().next().is_none(),
-        "nothing was made"
-    );
+    assert!(lines(&output.stderr).iter().any(|line| line.contains("DATABASE_URL: required in production")));
+    assert!(std::fs::read_dir(&folder.0).unwrap().next().is_none(), "nothing was made");
 }
 
 #[test]
@@ -342,9 +280,7 @@ fn a_port_that_is_taken_is_named() {
     let output = folder.run(&["serve"], &[("PORT", &port)]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        lines(&output.stderr)
-            .iter()
-            .any(|line| line.contains(&format!("cannot listen on 127.0.0.1:{port}")))
+        lines(&output.stderr).iter().any(|line| line.contains(&format!("cannot listen on 127.0.0.1:{port}")))
     );
 }
 
@@ -360,13 +296,7 @@ fn the_configuration_is_shown_with_its_secrets_masked() {
     let output = folder.run(&["config"], &[("DATABASE_URL", url), ("PORT", "8222")]);
     let shown = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{shown}");
-    let value = |name: &str| {
-        shown
-            .lines()
-            .find(|line| line.starts_with(name))
-            .unwrap_or_default()
-            .to_owned()
-    };
+    let value = |name: &str| shown.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
     assert!(value("PORT").ends_with(" 8222"), "real variables win");
     assert!(value("APP_NAME").ends_with(" From the file"));
     assert!(value("SECRET_KEY").ends_with(" ********"));
@@ -395,10 +325,7 @@ fn a_database_of_ones_own_is_migrated_seeded_once_and_served() {
     let variables = [("DATABASE_URL", url.as_str()), ("SECRET_KEY", SECRET)];
     let status = |output: &Output| lines(&output.stdout);
     let before = folder.run(&["migrate", "--status"], &variables);
-    assert!(
-        status(&before).iter().all(|line| line.starts_with("pending ")),
-        "{before:?}"
-    );
+    assert!(status(&before).iter().all(|line| line.starts_with("pending ")), "{before:?}");
     let after = folder.run(&["migrate"], &variables);
     assert_eq!(after.status.code(), Some(0));
     assert!(status(&after).len() >= 2 && status(&after).iter().all(|line| line.starts_with("applied ")));
@@ -415,23 +342,13 @@ fn a_database_that_cannot_be_opened_is_named() {
     let folder = Folder::new();
     let nowhere = Path::new("/nonexistent/folder/own.db");
     let url = format!("sqlite://{}", nowhere.display());
-    let output = folder.run(
-        &["serve"],
-        &[("DATABASE_URL", &url), ("SECRET_KEY", SECRET), ("PORT", "0")],
-    );
+    let output = folder.run(&["serve"], &[("DATABASE_URL", &url), ("SECRET_KEY", SECRET), ("PORT", "0")]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("/nonexistent/folder/own.db"), "{said}");
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("postgres://app@127.0.0.1:{closed}/app");
-    let output = folder.run(
-        &["serve"],
-        &[("DATABASE_URL", &url), ("SECRET_KEY", SECRET), ("PORT", "0")],
-    );
+    let output = folder.run(&["serve"], &[("DATABASE_URL", &url), ("SECRET_KEY", SECRET), ("PORT", "0")]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("cannot reach the database"), "{said}");

@@ -32,12 +32,10 @@ fn operations(app: &TestApp) -> Vec<Operation> {
     let mut all = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
-            let min_role = operation["x-permission"]["min_role"]
-                .as_str()
-                .map(|role| Role::from_word(role).unwrap());
-            let secured = operation["security"]
-                .as_array()
-                .is_some_and(|s| s.iter().any(|s| s.get("bearer").is_some()));
+            let min_role =
+                operation["x-permission"]["min_role"].as_str().map(|role| Role::from_word(role).unwrap());
+            let secured =
+                operation["security"].as_array().is_some_and(|s| s.iter().any(|s| s.get("bearer").is_some()));
             assert_eq!(min_role.is_some(), secured, "{method} {path}");
             let body = &operation["requestBody"]["content"]["application/json"]["example"];
             all.push(Operation {
@@ -60,9 +58,7 @@ impl Operation {
     async fn call(&self, client: &Client, id: &str) -> (u16, String) {
         let path = format!("/{}", self.path.replace("{id}", id));
         let body = self.body.as_ref().map(|body| body.to_string().into_bytes());
-        let answer = client
-            .send(&self.method, &path, &[("x-request-id", "the-same")], body)
-            .await;
+        let answer = client.send(&self.method, &path, &[("x-request-id", "the-same")], body).await;
         (answer.status.as_u16(), answer.text())
     }
 }
@@ -71,19 +67,12 @@ impl Operation {
 async fn belongings(app: &TestApp, tenant: &Tenant) -> BTreeMap<&'static str, String> {
     let order = tenant.member.post("/orders", order()).await.created();
     let address = format!("{}@{}.test", Uuid::new_v4().simple(), tenant.slug);
-    app.database
-        .insert_user(tenant.id, &address, "viewer", tenant.owner.user_id)
-        .await;
+    app.database.insert_user(tenant.id, &address, "viewer", tenant.owner.user_id).await;
     let user = tenant.owner.get(&format!("/users?q={address}")).await.ok()["items"][0]["id"].clone();
     app.sign_in(&tenant.slug, "owner").await;
     let sessions = tenant.owner.get("/auth/sessions").await.ok();
-    let other = sessions["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|s| s["current"] == false)
-        .unwrap()["id"]
-        .clone();
+    let other =
+        sessions["items"].as_array().unwrap().iter().find(|s| s["current"] == false).unwrap()["id"].clone();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     BTreeMap::from([
         ("/api/v1/orders/", text(&order["id"])),
@@ -123,9 +112,7 @@ async fn every_role_may_do_what_the_document_says_and_no_more() {
         };
         for (role, person) in acme.people() {
             // nobody's: a role is judged before what is there
-            let (status, body) = operation
-                .call(person, "0192f0c1-0000-7000-8000-000000000000")
-                .await;
+            let (status, body) = operation.call(person, "0192f0c1-0000-7000-8000-000000000000").await;
             if Role::from_word(role).unwrap() < min_role {
                 assert_eq!(status, 403, "{role}: {}: {body}", operation.name());
             } else {
@@ -144,19 +131,11 @@ async fn another_tenants_id_answers_byte_for_byte_like_one_that_never_was() {
     let app = TestApp::start().await;
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
     let mut attacked = 0;
-    for operation in operations(&app)
-        .iter()
-        .filter(|operation| operation.path.contains("{id}"))
-    {
+    for operation in operations(&app).iter().filter(|operation| operation.path.contains("{id}")) {
         let belongings = belongings(&app, &acme).await; // afresh: some operations use up what they act on
-        let (_, theirs) = belongings
-            .iter()
-            .find(|(prefix, _)| operation.path.starts_with(**prefix))
-            .unwrap_or_else(|| {
-                panic!(
-                    "{}: say in belongings() what of a tenant's is found there",
-                    operation.name()
-                )
+        let (_, theirs) =
+            belongings.iter().find(|(prefix, _)| operation.path.starts_with(**prefix)).unwrap_or_else(|| {
+                panic!("{}: say in belongings() what of a tenant's is found there", operation.name())
             });
         let unknown = Uuid::new_v4().to_string();
         for (role, intruder) in globex.people() {
@@ -169,19 +148,10 @@ async fn another_tenants_id_answers_byte_for_byte_like_one_that_never_was() {
                 operation.name()
             );
             let forbidden = Role::from_word(role).unwrap() < operation.min_role.unwrap();
-            assert_eq!(
-                status,
-                if forbidden { 403 } else { 404 },
-                "{role}: {}",
-                operation.name()
-            );
+            assert_eq!(status, if forbidden { 403 } else { 404 }, "{role}: {}", operation.name());
         }
         let (status, body) = operation.call(&acme.owner, theirs).await;
-        assert!(
-            status < 300,
-            "its own tenant does find it: {}: {status} {body}",
-            operation.name()
-        );
+        assert!(status < 300, "its own tenant does find it: {}: {status} {body}", operation.name());
         attacked += 1;
     }
     assert!(attacked >= 9);
@@ -192,16 +162,9 @@ async fn lists_show_ones_own_tenant_alone() {
     let app = TestApp::start().await;
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
     let theirs = belongings(&app, &acme).await;
-    for operation in operations(&app)
-        .iter()
-        .filter(|o| o.method == "GET" && !o.path.contains('{'))
-    {
+    for operation in operations(&app).iter().filter(|o| o.method == "GET" && !o.path.contains('{')) {
         let (_, body) = operation.call(&globex.owner, "").await;
-        assert!(
-            !body.contains(&acme.id.to_string()),
-            "{}: {body}",
-            operation.name()
-        );
+        assert!(!body.contains(&acme.id.to_string()), "{}: {body}", operation.name());
         for id in theirs.values() {
             assert!(!body.contains(id), "{}: {body}", operation.name());
         }

@@ -1,9 +1,24 @@
 //! All tests that need the whole product. `TENANTRY_TEST_DATABASE` says on which database they run (`sqlite` or
 //! `postgres`); `scripts/test` runs them on both.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic, start tasks and read its environment; clippy knows #[test] functions alone for tests"
+)]
 mod architecture;
 mod auth;
 mod cli;
+mod errors;
+mod flights;
 mod guards;
+mod input;
+mod isolation;
+mod migrations;
+mod openapi;
 mod orders;
+mod outages;
 mod people;
+mod service;
 mod support;
+mod tokens;
+mod transactions;

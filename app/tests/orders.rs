@@ -10,10 +10,7 @@ fn status(word: &str) -> Value {
 }
 
 async fn placed(tenant: &Tenant) -> String {
-    tenant.member.post("/orders", order()).await.created()["id"]
-        .as_str()
-        .unwrap()
-        .to_owned()
+    tenant.member.post("/orders", order()).await.created()["id"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,10 +18,7 @@ async fn an_order_is_placed_and_read_as_the_contract_shows_it() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     let answer = acme.member.post("/orders/", order()).await;
-    let (location, etag) = (
-        answer.header("location").to_owned(),
-        answer.header("etag").to_owned(),
-    );
+    let (location, etag) = (answer.header("location").to_owned(), answer.header("etag").to_owned());
     let shown = answer.created();
     let id = shown["id"].as_str().unwrap();
     assert_eq!(location, format!("/api/v1/orders/{id}"));
@@ -51,10 +45,7 @@ async fn an_order_is_placed_and_read_as_the_contract_shows_it() {
     assert_eq!(read.header("etag"), etag);
     assert_eq!(read.ok(), shown);
     assert_eq!(app.database.count("outbox").await, 1);
-    acme.viewer
-        .post("/orders/", order())
-        .await
-        .refused(403, "FORBIDDEN");
+    acme.viewer.post("/orders/", order()).await.refused(403, "FORBIDDEN");
     assert_eq!(app.database.count("orders").await, 1);
 }
 
@@ -78,10 +69,7 @@ async fn what_is_left_out_has_its_default_and_the_limits_are_reached() {
     let item = json!({ "product_id": "i".repeat(36), "product_name": "é".repeat(200), "quantity": 1000, "unit_price": "1999.99" });
     most["items"] = json!(vec![item; 50]);
     let shown = acme.member.post("/orders", most.clone()).await.created();
-    assert_eq!(
-        (&shown["total_amount"], &shown["currency"]),
-        (&json!("99999500.00"), &json!("JPY"))
-    );
+    assert_eq!((&shown["total_amount"], &shown["currency"]), (&json!("99999500.00"), &json!("JPY")));
     assert_eq!(shown["items"].as_array().unwrap().len(), 50);
     most["items"] =
         json!([{ "product_id": "x", "product_name": "y", "quantity": 1, "unit_price": 99999999.99 }]);
@@ -99,29 +87,14 @@ async fn an_order_walks_to_its_end_and_its_history_tells_how() {
         app.clock.advance(Duration::from_secs(60));
         let note = json!({ "status": word, "note": format!("step {step}") });
         let shown = acme.admin.patch(&change, note).await.ok();
-        assert_eq!(
-            (&shown["status"], shown["items"].as_array().unwrap().len()),
-            (&json!(word), 2)
-        );
+        assert_eq!((&shown["status"], shown["items"].as_array().unwrap().len()), (&json!(word), 2));
     }
-    let refused = acme
-        .member
-        .patch(&change, status("cancelled"))
-        .await
-        .refused(422, "BUSINESS_RULE_VIOLATION");
+    let refused =
+        acme.member.patch(&change, status("cancelled")).await.refused(422, "BUSINESS_RULE_VIOLATION");
     assert_eq!(refused["detail"], "Cannot transition from completed to cancelled");
-    acme.member
-        .patch(&change, status("pending"))
-        .await
-        .invalid(&["status"]);
-    acme.member
-        .patch(&change, status("shipped"))
-        .await
-        .invalid(&["status"]);
-    acme.viewer
-        .patch(&change, status("cancelled"))
-        .await
-        .refused(403, "FORBIDDEN");
+    acme.member.patch(&change, status("pending")).await.invalid(&["status"]);
+    acme.member.patch(&change, status("shipped")).await.invalid(&["status"]);
+    acme.viewer.patch(&change, status("cancelled")).await.refused(403, "FORBIDDEN");
 
     let history = acme.viewer.get(&format!("/orders/{id}/history")).await.ok();
     let (member, admin) = (acme.member.user_id, acme.admin.user_id);
@@ -135,28 +108,14 @@ async fn an_order_walks_to_its_end_and_its_history_tells_how() {
             step(json!("processing"), "completed", json!("step 2"), admin, "2026-01-31T12:03:00.000Z"),
         ]})
     );
-    assert_eq!(
-        app.database.count("outbox").await,
-        4,
-        "what was refused tells nobody"
-    );
+    assert_eq!(app.database.count("outbox").await, 4, "what was refused tells nobody");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_twenty_concurrent_changes_each_step_has_one_winner() {
-    let app = TestApp::start_with(Options {
-        connections: 20,
-        ..Options::default()
-    })
-    .await;
-    let second = TestApp::on(
-        app.database.clone(),
-        Options {
-            clock: app.clock.clone(),
-            ..Options::default()
-        },
-    )
-    .await;
+    let app = TestApp::start_with(Options { connections: 20, ..Options::default() }).await;
+    let second =
+        TestApp::on(app.database.clone(), Options { clock: app.clock.clone(), ..Options::default() }).await;
     let acme = app.tenant("acme").await;
     let id = placed(&acme).await;
     let path = format!("/orders/{id}/status");
@@ -164,18 +123,11 @@ async fn of_twenty_concurrent_changes_each_step_has_one_winner() {
     let there = second.sign_in("acme", "member").await;
     for word in ["confirmed", "processing", "completed"] {
         let change = |i: usize| {
-            let (person, path) = (
-                if i.is_multiple_of(2) { here } else { &there }.clone(),
-                path.clone(),
-            );
+            let (person, path) = (if i.is_multiple_of(2) { here } else { &there }.clone(), path.clone());
             async move { person.patch(&path, status(word)).await }
         };
         let answers = at_once(20, change).await;
-        assert_eq!(
-            answers.iter().filter(|answer| answer.status == 200).count(),
-            1,
-            "{word}"
-        );
+        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "{word}");
         for answer in answers.into_iter().filter(|answer| answer.status != 200) {
             answer.refused(422, "BUSINESS_RULE_VIOLATION");
         }
@@ -190,27 +142,14 @@ async fn of_twenty_concurrent_changes_each_step_has_one_winner() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn with_if_match_the_losers_get_412() {
-    let app = TestApp::start_with(Options {
-        connections: 20,
-        ..Options::default()
-    })
-    .await;
+    let app = TestApp::start_with(Options { connections: 20, ..Options::default() }).await;
     let acme = app.tenant("acme").await;
     let id = placed(&acme).await;
     let path = format!("/orders/{id}/status");
-    let etag = acme
-        .member
-        .get(&format!("/orders/{id}"))
-        .await
-        .header("etag")
-        .to_owned();
+    let etag = acme.member.get(&format!("/orders/{id}")).await.header("etag").to_owned();
     let change = |_| {
         let (member, path, etag) = (acme.member.clone(), path.clone(), etag.clone());
-        async move {
-            member
-                .patch_with(&path, &[("if-match", &etag)], status("cancelled"))
-                .await
-        }
+        async move { member.patch_with(&path, &[("if-match", &etag)], status("cancelled")).await }
     };
     let answers = at_once(20, change).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
@@ -229,39 +168,20 @@ async fn entity_tags_are_heeded() {
     for tags in [first.as_str(), "*", &format!("\"other\", W/{first}")] {
         let unchanged = acme.viewer.get_with(&path, &[("if-none-match", tags)]).await;
         assert_eq!(
-            (
-                unchanged.status.as_u16(),
-                unchanged.header("etag"),
-                unchanged.bytes.len()
-            ),
+            (unchanged.status.as_u16(), unchanged.header("etag"), unchanged.bytes.len()),
             (304, &*first, 0)
         );
     }
-    let changed = acme
-        .member
-        .patch_with(&change, &[("if-match", &first)], status("confirmed"))
-        .await;
+    let changed = acme.member.patch_with(&change, &[("if-match", &first)], status("confirmed")).await;
     let second = changed.header("etag").to_owned();
     changed.ok();
     assert_ne!(first, second);
     let stale = [("if-match", first.as_str())];
-    acme.member
-        .patch_with(&change, &stale, status("processing"))
-        .await
-        .refused(412, "PRECONDITION_FAILED");
-    acme.viewer
-        .get_with(&path, &[("if-none-match", &first)])
-        .await
-        .ok();
-    acme.member
-        .patch_with(&change, &[("if-match", "*")], status("processing"))
-        .await
-        .ok();
+    acme.member.patch_with(&change, &stale, status("processing")).await.refused(412, "PRECONDITION_FAILED");
+    acme.viewer.get_with(&path, &[("if-none-match", &first)]).await.ok();
+    acme.member.patch_with(&change, &[("if-match", "*")], status("processing")).await.ok();
     let unknown = format!("/orders/{}/status", Uuid::new_v4());
-    acme.member
-        .patch_with(&unknown, &stale, status("processing"))
-        .await
-        .refused(404, "NOT_FOUND");
+    acme.member.patch_with(&unknown, &stale, status("processing")).await.refused(404, "NOT_FOUND");
 }
 
 async fn pages(tenant: &Tenant, query: &str) -> Vec<Vec<Value>> {
@@ -270,10 +190,7 @@ async fn pages(tenant: &Tenant, query: &str) -> Vec<Vec<Value>> {
     loop {
         let page = tenant.viewer.get(&format!("/orders/?{query}{cursor}")).await.ok();
         pages.push(page["data"].as_array().unwrap().clone());
-        assert_eq!(
-            page["has_more"].as_bool().unwrap(),
-            !page["next_cursor"].is_null()
-        );
+        assert_eq!(page["has_more"].as_bool().unwrap(), !page["next_cursor"].is_null());
         match page["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => return pages,
@@ -282,11 +199,7 @@ async fn pages(tenant: &Tenant, query: &str) -> Vec<Vec<Value>> {
 }
 
 fn ids(pages: &[Vec<Value>]) -> Vec<String> {
-    pages
-        .iter()
-        .flatten()
-        .map(|order| order["id"].as_str().unwrap().to_owned())
-        .collect()
+    pages.iter().flatten().map(|order| order["id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -315,15 +228,9 @@ async fn a_list_is_filtered() {
     for i in 0..6 {
         let mut body = order();
         body["customer_id"] = json!(format!("0192f0c1-2a3b-7c4d-8e5f-00000000000{}", i % 2));
-        let id = acme.member.post("/orders", body).await.created()["id"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let id = acme.member.post("/orders", body).await.created()["id"].as_str().unwrap().to_owned();
         if i >= 3 {
-            acme.member
-                .patch(&format!("/orders/{id}/status"), status("confirmed"))
-                .await
-                .ok();
+            acme.member.patch(&format!("/orders/{id}/status"), status("confirmed")).await.ok();
         }
         all.push(id);
         app.clock.advance(Duration::from_secs(60));
@@ -342,10 +249,7 @@ async fn a_list_is_filtered() {
             "created_after=2026-01-31T13:01:00%2B01:00&created_before=2026-01-31T12:03:00Z".to_owned(),
             vec![2, 1],
         ),
-        (
-            format!("{zero}&status=confirmed&created_after=2026-01-31T12:00:00Z"),
-            vec![4],
-        ),
+        (format!("{zero}&status=confirmed&created_after=2026-01-31T12:00:00Z"), vec![4]),
     ] {
         for limit in [1, 100] {
             let found = pages(&acme, &format!("{query}&limit={limit}")).await;
@@ -357,11 +261,7 @@ async fn a_list_is_filtered() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn walking_the_pages_while_four_write_misses_none_and_shows_none_twice() {
-    let app = TestApp::start_with(Options {
-        connections: 12,
-        ..Options::default()
-    })
-    .await;
+    let app = TestApp::start_with(Options { connections: 12, ..Options::default() }).await;
     let acme = Arc::new(app.tenant("acme").await);
     let mut before = BTreeSet::new();
     for _ in 0..60 {
@@ -375,10 +275,7 @@ async fn walking_the_pages_while_four_write_misses_none_and_shows_none_twice() {
                 let mut written = 0;
                 while !*stopped.borrow() {
                     let id = placed(&acme).await;
-                    acme.member
-                        .patch(&format!("/orders/{id}/status"), status("cancelled"))
-                        .await
-                        .ok();
+                    acme.member.patch(&format!("/orders/{id}/status"), status("cancelled")).await.ok();
                     written += 1;
                 }
                 written
@@ -390,26 +287,16 @@ async fn walking_the_pages_while_four_write_misses_none_and_shows_none_twice() {
         let once: BTreeSet<_> = shown.iter().cloned().collect();
         assert_eq!(once.len(), shown.len(), "walk {walk}: none twice");
         assert!(before.is_subset(&once), "walk {walk}: none missed");
-        assert!(
-            shown.windows(2).all(|pair| pair[0] > pair[1]),
-            "walk {walk}: newest first"
-        );
+        assert!(shown.windows(2).all(|pair| pair[0] > pair[1]), "walk {walk}: newest first");
     }
     stop.send(true).unwrap();
     let written: Vec<i32> = join_all(writers).await.into_iter().map(Result::unwrap).collect();
-    assert!(
-        written.iter().all(|written| *written > 0),
-        "they did write: {written:?}"
-    );
+    assert!(written.iter().all(|written| *written > 0), "they did write: {written:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_page_and_the_lines_of_its_orders_are_of_one_moment() {
-    let app = TestApp::start_with(Options {
-        connections: 12,
-        ..Options::default()
-    })
-    .await;
+    let app = TestApp::start_with(Options { connections: 12, ..Options::default() }).await;
     let acme = Arc::new(app.tenant("acme").await);
     placed(&acme).await;
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -437,30 +324,15 @@ async fn another_tenant_sees_and_changes_nothing() {
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
     let id = placed(&acme).await;
     let not_found = |answer: Answer| {
-        assert_eq!(
-            answer.refused(404, "NOT_FOUND")["detail"],
-            format!("Order '{id}' not found")
-        )
+        assert_eq!(answer.refused(404, "NOT_FOUND")["detail"], format!("Order '{id}' not found"))
     };
     not_found(globex.owner.get(&format!("/orders/{id}")).await);
     not_found(globex.owner.get(&format!("/orders/{id}/history")).await);
-    not_found(
-        globex
-            .owner
-            .patch(&format!("/orders/{id}/status"), status("cancelled"))
-            .await,
-    );
+    not_found(globex.owner.patch(&format!("/orders/{id}/status"), status("cancelled")).await);
     let page = acme.viewer.get("/orders?limit=1").await.ok();
     assert_eq!(page["data"][0]["status"], "pending");
     placed(&acme).await;
-    let cursor = acme.viewer.get("/orders?limit=1").await.ok()["next_cursor"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    globex
-        .viewer
-        .get(&format!("/orders?cursor={cursor}"))
-        .await
-        .invalid(&["cursor"]);
+    let cursor = acme.viewer.get("/orders?limit=1").await.ok()["next_cursor"].as_str().unwrap().to_owned();
+    globex.viewer.get(&format!("/orders?cursor={cursor}")).await.invalid(&["cursor"]);
     acme.viewer.get(&format!("/orders?cursor={cursor}")).await.ok();
 }

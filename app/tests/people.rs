@@ -32,11 +32,7 @@ async fn actions(owner: &Person) -> Vec<String> {
 async fn somebody_is_invited_and_joins() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
-    let invited = acme
-        .admin
-        .post("/users", invitation(" Ada@Acme.test ", "member"))
-        .await
-        .created();
+    let invited = acme.admin.post("/users", invitation(" Ada@Acme.test ", "member")).await.created();
     let data = &invited["data"];
     assert_eq!(
         (&data["email"], &data["status"], &data["is_active"]),
@@ -47,31 +43,18 @@ async fn somebody_is_invited_and_joins() {
     assert!(token.starts_with("inv_"));
     let mut early = login("acme", "ada");
     early["email"] = json!("ada@acme.test");
-    app.anyone()
-        .post("/auth/login", early)
-        .await
-        .refused(401, "UNAUTHORIZED");
+    app.anyone().post("/auth/login", early).await.refused(401, "UNAUTHORIZED");
 
     let accept = json!({ "token": token, "password": "a word of my own", "full_name": "Ada, Countess" });
-    let session = app
-        .anyone()
-        .post("/auth/invitations/accept", accept.clone())
-        .await
-        .created();
+    let session = app.anyone().post("/auth/invitations/accept", accept.clone()).await.created();
     assert_eq!(session["data"]["user"]["full_name"], "Ada, Countess");
     assert_eq!(session["data"]["user"]["status"], "active");
     let ada = app.with_token(session["data"]["access_token"].as_str().unwrap());
     assert_eq!(ada.get("/auth/me").await.ok()["data"]["role"], "member");
-    app.anyone()
-        .post("/auth/invitations/accept", accept)
-        .await
-        .invalid(&["token"]);
+    app.anyone().post("/auth/invitations/accept", accept).await.invalid(&["token"]);
     let wanted = ["user.joined", "user.invited", "tenant.registered"];
     let found = actions(&acme.owner).await;
-    assert!(
-        wanted.iter().all(|action| found.contains(&(*action).to_owned())),
-        "{found:?}"
-    );
+    assert!(wanted.iter().all(|action| found.contains(&(*action).to_owned())), "{found:?}");
     let mut told = app.database.texts("SELECT type FROM outbox").await;
     told.sort();
     assert_eq!(told, ["user.invited", "user.joined"]);
@@ -87,46 +70,21 @@ async fn an_invitation_is_renewed_expires_and_is_refused_when_it_is_not_ones_own
     assert_eq!(first["id"], second["id"], "the same person");
     let accept = |token: &Value| json!({ "token": token, "password": "a word of my own" });
     let anyone = app.anyone();
-    anyone
-        .post("/auth/invitations/accept", accept(&first["invitation"]["token"]))
-        .await
-        .invalid(&["token"]);
+    anyone.post("/auth/invitations/accept", accept(&first["invitation"]["token"])).await.invalid(&["token"]);
     app.clock.advance(Duration::from_secs(7 * 24 * 60 * 60));
-    anyone
-        .post("/auth/invitations/accept", accept(&second["invitation"]["token"]))
-        .await
-        .invalid(&["token"]);
+    anyone.post("/auth/invitations/accept", accept(&second["invitation"]["token"])).await.invalid(&["token"]);
     let owner = app.sign_in("acme", "owner").await;
-    let third = owner
-        .post("/users", invitation("ada@acme.test", "viewer"))
-        .await
-        .created()["data"]
-        .take();
+    let third = owner.post("/users", invitation("ada@acme.test", "viewer")).await.created()["data"].take();
     let reset = json!({ "token": third["invitation"]["token"], "new_password": "a word of my own" });
-    anyone
-        .post("/auth/password/reset", reset)
-        .await
-        .invalid(&["token"]);
+    anyone.post("/auth/password/reset", reset).await.invalid(&["token"]);
     let common = json!({ "token": third["invitation"]["token"], "password": "iloveyou" });
-    anyone
-        .post("/auth/invitations/accept", common)
-        .await
-        .invalid(&["password"]);
-    anyone
-        .post("/auth/invitations/accept", accept(&third["invitation"]["token"]))
-        .await
-        .created();
-    let taken = owner
-        .post("/users", invitation("ada@acme.test", "viewer"))
-        .await
-        .refused(409, "CONFLICT");
+    anyone.post("/auth/invitations/accept", common).await.invalid(&["password"]);
+    anyone.post("/auth/invitations/accept", accept(&third["invitation"]["token"])).await.created();
+    let taken = owner.post("/users", invitation("ada@acme.test", "viewer")).await.refused(409, "CONFLICT");
     assert_eq!(taken["details"], json!([]));
     let id = id_of(&owner, "ada@acme.test").await;
     owner.delete(&format!("/users/{id}")).await.ok();
-    owner
-        .post("/users", invitation("ada@acme.test", "viewer"))
-        .await
-        .refused(409, "CONFLICT");
+    owner.post("/users", invitation("ada@acme.test", "viewer")).await.refused(409, "CONFLICT");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -150,11 +108,7 @@ async fn one_address_invited_ten_times_at_once_is_one_person() {
 async fn one_invitation_accepted_ten_times_at_once_is_one_session() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
-    let invited = acme
-        .owner
-        .post("/users", invitation("ada@acme.test", "member"))
-        .await
-        .created();
+    let invited = acme.owner.post("/users", invitation("ada@acme.test", "member")).await.created();
     let body = json!({ "token": invited["data"]["invitation"]["token"], "password": "a word of my own" });
     let answers = at_once(10, |_| {
         let (anyone, body) = (app.anyone(), body.clone());
@@ -174,10 +128,7 @@ async fn people_are_listed_by_pages_filtered_and_searched() {
     let acme = app.tenant("acme").await;
     app.tenant("globex").await;
     for i in 0..5 {
-        acme.owner
-            .post("/users", invitation(&format!("guest{i}_%@acme.test"), "viewer"))
-            .await
-            .created();
+        acme.owner.post("/users", invitation(&format!("guest{i}_%@acme.test"), "viewer")).await.created();
     }
     let list = async |query: &str| acme.admin.get(&format!("/users?{query}")).await.ok();
     let all = list("").await;
@@ -188,11 +139,7 @@ async fn people_are_listed_by_pages_filtered_and_searched() {
     assert_eq!(all["items"][0]["email"], "owner@acme.test", "oldest first");
     let second = list("page=2&per_page=4").await;
     assert_eq!(
-        (
-            &second["total"],
-            &second["pages"],
-            second["items"].as_array().unwrap().len()
-        ),
+        (&second["total"], &second["pages"], second["items"].as_array().unwrap().len()),
         (&json!(9), &json!(3), 4)
     );
     assert_eq!(second["items"][0], all["items"][4]);
@@ -230,88 +177,38 @@ async fn who_may_do_what_to_whom() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     let other_admin = {
-        app.database
-            .insert_user(acme.id, "second@acme.test", "admin", acme.owner.user_id)
-            .await;
+        app.database.insert_user(acme.id, "second@acme.test", "admin", acme.owner.user_id).await;
         id_of(&acme.owner, "second@acme.test").await
     };
     let owner = acme.owner.user_id.to_string();
     let nobody = Uuid::new_v4().to_string();
     // an admin reaches neither for the owner nor for another admin, and makes no admin
     for target in [&owner, &other_admin] {
-        acme.admin
-            .patch(&format!("/users/{target}/role"), role("viewer"))
-            .await
-            .refused(403, "FORBIDDEN");
-        acme.admin
-            .delete(&format!("/users/{target}"))
-            .await
-            .refused(403, "FORBIDDEN");
-        acme.admin
-            .post_empty(&format!("/users/{target}/reactivate"))
-            .await
-            .refused(403, "FORBIDDEN");
-        acme.admin
-            .post_empty(&format!("/users/{target}/password-reset"))
-            .await
-            .refused(403, "FORBIDDEN");
+        acme.admin.patch(&format!("/users/{target}/role"), role("viewer")).await.refused(403, "FORBIDDEN");
+        acme.admin.delete(&format!("/users/{target}")).await.refused(403, "FORBIDDEN");
+        acme.admin.post_empty(&format!("/users/{target}/reactivate")).await.refused(403, "FORBIDDEN");
+        acme.admin.post_empty(&format!("/users/{target}/password-reset")).await.refused(403, "FORBIDDEN");
     }
-    acme.admin
-        .patch(&format!("/users/{nobody}/role"), role("admin"))
-        .await
-        .refused(403, "FORBIDDEN");
-    acme.admin
-        .patch(&format!("/users/{nobody}/role"), role("viewer"))
-        .await
-        .refused(404, "NOT_FOUND");
-    acme.admin
-        .post("/users", invitation("x@acme.test", "admin"))
-        .await
-        .refused(403, "FORBIDDEN");
+    acme.admin.patch(&format!("/users/{nobody}/role"), role("admin")).await.refused(403, "FORBIDDEN");
+    acme.admin.patch(&format!("/users/{nobody}/role"), role("viewer")).await.refused(404, "NOT_FOUND");
+    acme.admin.post("/users", invitation("x@acme.test", "admin")).await.refused(403, "FORBIDDEN");
     // nobody changes themselves, whatever their rank, and nobody is made an owner
     for person in [&acme.owner, &acme.admin] {
         let own = format!("/users/{}", person.user_id);
-        person
-            .patch(&format!("{own}/role"), role("admin"))
-            .await
-            .refused(422, "BUSINESS_RULE_VIOLATION");
+        person.patch(&format!("{own}/role"), role("admin")).await.refused(422, "BUSINESS_RULE_VIOLATION");
         person.delete(&own).await.refused(422, "BUSINESS_RULE_VIOLATION");
-        person
-            .patch(&format!("{own}/role"), role("owner"))
-            .await
-            .invalid(&["role"]);
+        person.patch(&format!("{own}/role"), role("owner")).await.invalid(&["role"]);
     }
-    acme.owner
-        .post("/users", invitation("x@acme.test", "owner"))
-        .await
-        .invalid(&["role"]);
+    acme.owner.post("/users", invitation("x@acme.test", "owner")).await.invalid(&["role"]);
     // the owner does
-    let changed = acme
-        .owner
-        .patch(&format!("/users/{other_admin}/role"), role("member"))
-        .await
-        .ok();
+    let changed = acme.owner.patch(&format!("/users/{other_admin}/role"), role("member")).await.ok();
     assert_eq!(changed["data"]["role"], "member");
-    acme.admin
-        .patch(&format!("/users/{other_admin}/role"), role("viewer"))
-        .await
-        .ok();
-    acme.owner
-        .patch(&format!("/users/{other_admin}/role"), role("admin"))
-        .await
-        .ok();
+    acme.admin.patch(&format!("/users/{other_admin}/role"), role("viewer")).await.ok();
+    acme.owner.patch(&format!("/users/{other_admin}/role"), role("admin")).await.ok();
     // what holds, holds from the next request on
-    acme.owner
-        .patch(&format!("/users/{}/role", acme.admin.user_id), role("viewer"))
-        .await
-        .ok();
+    acme.owner.patch(&format!("/users/{}/role", acme.admin.user_id), role("viewer")).await.ok();
     acme.admin.get("/users").await.refused(403, "FORBIDDEN");
-    assert_eq!(
-        app.database
-            .number("SELECT count(*) FROM users WHERE role = 'owner'")
-            .await,
-        1
-    );
+    assert_eq!(app.database.number("SELECT count(*) FROM users WHERE role = 'owner'").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -320,46 +217,24 @@ async fn who_is_deactivated_is_out_at_once_and_comes_back_with_nothing_old() {
     let acme = app.tenant("acme").await;
     let path = format!("/users/{}", acme.member.user_id);
     let gone = acme.admin.delete(&path).await.ok();
-    assert_eq!(
-        (&gone["data"]["status"], &gone["data"]["is_active"]),
-        (&json!("deactivated"), &json!(false))
-    );
+    assert_eq!((&gone["data"]["status"], &gone["data"]["is_active"]), (&json!("deactivated"), &json!(false)));
     let refresh = json!({ "refresh_token": acme.member.refresh_token });
     acme.member.get("/orders").await.refused(401, "UNAUTHORIZED");
-    app.anyone()
-        .post("/auth/refresh", refresh.clone())
-        .await
-        .refused(401, "UNAUTHORIZED");
-    app.anyone()
-        .post("/auth/login", login("acme", "member"))
-        .await
-        .refused(401, "UNAUTHORIZED");
+    app.anyone().post("/auth/refresh", refresh.clone()).await.refused(401, "UNAUTHORIZED");
+    app.anyone().post("/auth/login", login("acme", "member")).await.refused(401, "UNAUTHORIZED");
     acme.admin.delete(&path).await.ok();
     let back = acme.admin.post_empty(&format!("{path}/reactivate")).await.ok();
     assert_eq!(back["data"]["status"], "active");
     acme.member.get("/orders").await.refused(401, "UNAUTHORIZED");
-    app.anyone()
-        .post("/auth/refresh", refresh)
-        .await
-        .refused(401, "UNAUTHORIZED");
+    app.anyone().post("/auth/refresh", refresh).await.refused(401, "UNAUTHORIZED");
     app.sign_in("acme", "member").await.get("/orders").await.ok();
-    let invited = acme
-        .owner
-        .post("/users", invitation("ada@acme.test", "viewer"))
-        .await
-        .created()["data"]
-        .take();
+    let invited =
+        acme.owner.post("/users", invitation("ada@acme.test", "viewer")).await.created()["data"].take();
     let path = format!("/users/{}", invited["id"].as_str().unwrap());
     acme.owner.delete(&path).await.ok();
     let accept = json!({ "token": invited["invitation"]["token"], "password": "a word of my own" });
-    app.anyone()
-        .post("/auth/invitations/accept", accept)
-        .await
-        .invalid(&["token"]);
-    assert_eq!(
-        acme.owner.post_empty(&format!("{path}/reactivate")).await.ok()["data"]["status"],
-        "invited"
-    );
+    app.anyone().post("/auth/invitations/accept", accept).await.invalid(&["token"]);
+    assert_eq!(acme.owner.post_empty(&format!("{path}/reactivate")).await.ok()["data"]["status"], "invited");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -376,24 +251,14 @@ async fn a_password_is_changed_and_all_other_sessions_end() {
         .post("/auth/password/change", change(PASSWORD, "member at work"))
         .await
         .invalid(&["new_password"]);
-    acme.member
-        .post("/auth/password/change", change(PASSWORD, "a word of my own"))
-        .await
-        .ok();
+    acme.member.post("/auth/password/change", change(PASSWORD, "a word of my own")).await.ok();
     acme.member.get("/auth/me").await.ok();
     other.get("/auth/me").await.refused(401, "UNAUTHORIZED");
-    app.anyone()
-        .post("/auth/login", login("acme", "member"))
-        .await
-        .refused(401, "UNAUTHORIZED");
+    app.anyone().post("/auth/login", login("acme", "member")).await.refused(401, "UNAUTHORIZED");
     let mut again = login("acme", "member");
     again["password"] = json!("a word of my own");
     app.anyone().post("/auth/login", again).await.ok();
-    assert!(
-        actions(&acme.owner)
-            .await
-            .contains(&"auth.password_changed".to_owned())
-    );
+    assert!(actions(&acme.owner).await.contains(&"auth.password_changed".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -406,34 +271,19 @@ async fn an_admin_lets_somebody_set_a_new_password() {
     assert_eq!(second["data"]["expires_at"], "2026-01-31T13:00:00.000Z");
     let reset = |token: &Value| json!({ "token": token, "new_password": "a word of my own" });
     let anyone = app.anyone();
-    anyone
-        .post("/auth/password/reset", reset(&first["data"]["token"]))
-        .await
-        .invalid(&["token"]);
+    anyone.post("/auth/password/reset", reset(&first["data"]["token"])).await.invalid(&["token"]);
     for token in [json!("pwr_x"), json!("x"), json!(acme.member.refresh_token)] {
-        anyone
-            .post("/auth/password/reset", reset(&token))
-            .await
-            .invalid(&["token"]);
+        anyone.post("/auth/password/reset", reset(&token)).await.invalid(&["token"]);
     }
-    anyone
-        .post("/auth/password/reset", reset(&second["data"]["token"]))
-        .await
-        .ok();
-    anyone
-        .post("/auth/password/reset", reset(&second["data"]["token"]))
-        .await
-        .invalid(&["token"]);
+    anyone.post("/auth/password/reset", reset(&second["data"]["token"])).await.ok();
+    anyone.post("/auth/password/reset", reset(&second["data"]["token"])).await.invalid(&["token"]);
     acme.member.get("/auth/me").await.refused(401, "UNAUTHORIZED");
     let mut again = login("acme", "member");
     again["password"] = json!("a word of my own");
     anyone.post("/auth/login", again).await.ok();
     let late = acme.admin.post_empty(&path).await.ok();
     app.clock.advance(Duration::from_secs(60 * 60));
-    anyone
-        .post("/auth/password/reset", reset(&late["data"]["token"]))
-        .await
-        .invalid(&["token"]);
+    anyone.post("/auth/password/reset", reset(&late["data"]["token"])).await.invalid(&["token"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -441,19 +291,11 @@ async fn whoever_forgot_is_answered_alike() {
     let app = TestApp::start().await;
     app.tenant("acme").await;
     let mut bodies = Vec::new();
-    for (slug, email) in [
-        ("acme", "member@acme.test"),
-        ("acme", "nobody@acme.test"),
-        ("nobody", "a@b.test"),
-        ("acme", "x"),
-    ] {
-        let answer = app
-            .anyone()
-            .post(
-                "/auth/password/forgot",
-                json!({ "tenant_slug": slug, "email": email }),
-            )
-            .await;
+    for (slug, email) in
+        [("acme", "member@acme.test"), ("acme", "nobody@acme.test"), ("nobody", "a@b.test"), ("acme", "x")]
+    {
+        let answer =
+            app.anyone().post("/auth/password/forgot", json!({ "tenant_slug": slug, "email": email })).await;
         bodies.push(answer.text());
         answer.status(202);
     }
@@ -465,10 +307,7 @@ async fn whoever_forgot_is_answered_alike() {
 async fn sessions_are_listed_and_ended_one_by_one_or_all() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
-    let (second, third) = (
-        app.sign_in("acme", "member").await,
-        app.sign_in("acme", "member").await,
-    );
+    let (second, third) = (app.sign_in("acme", "member").await, app.sign_in("acme", "member").await);
     let list = acme.member.get("/auth/sessions").await.ok();
     assert_eq!(list["total"], 3);
     let items = list["items"].as_array().unwrap();
@@ -478,31 +317,11 @@ async fn sessions_are_listed_and_ended_one_by_one_or_all() {
         "newest first"
     );
     let members: Vec<_> = items[0].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(
-        members,
-        [
-            "created_at",
-            "current",
-            "expires_at",
-            "id",
-            "ip",
-            "last_used_at",
-            "user_agent"
-        ]
-    );
+    assert_eq!(members, ["created_at", "current", "expires_at", "id", "ip", "last_used_at", "user_agent"]);
     let newest = items[0]["id"].as_str().unwrap();
-    acme.viewer
-        .delete(&format!("/auth/sessions/{newest}"))
-        .await
-        .refused(404, "NOT_FOUND");
-    acme.member
-        .delete(&format!("/auth/sessions/{newest}"))
-        .await
-        .status(204);
-    acme.member
-        .delete(&format!("/auth/sessions/{newest}"))
-        .await
-        .refused(404, "NOT_FOUND");
+    acme.viewer.delete(&format!("/auth/sessions/{newest}")).await.refused(404, "NOT_FOUND");
+    acme.member.delete(&format!("/auth/sessions/{newest}")).await.status(204);
+    acme.member.delete(&format!("/auth/sessions/{newest}")).await.refused(404, "NOT_FOUND");
     third.get("/auth/me").await.refused(401, "UNAUTHORIZED");
     second.get("/auth/me").await.ok();
     acme.member.delete("/auth/sessions").await.status(204);
@@ -515,33 +334,19 @@ async fn a_tenant_is_renamed() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     app.clock.advance(Duration::from_secs(60));
-    let renamed = acme
-        .admin
-        .patch("/tenant", json!({ "name": " Acme International " }))
-        .await
-        .ok();
+    let renamed = acme.admin.patch("/tenant", json!({ "name": " Acme International " })).await.ok();
     assert_eq!(
         (&renamed["data"]["name"], &renamed["data"]["slug"]),
         (&json!("Acme International"), &json!("acme"))
     );
     assert_eq!(renamed["data"]["updated_at"], "2026-01-31T12:01:00.000Z");
     assert_eq!(acme.viewer.get("/tenant").await.ok(), renamed);
-    acme.member
-        .patch("/tenant", json!({ "name": "x" }))
-        .await
-        .refused(403, "FORBIDDEN");
-    for body in [
-        json!({ "name": "" }),
-        json!({ "name": "a\u{7}" }),
-        json!({ "name": "x".repeat(101) }),
-    ] {
+    acme.member.patch("/tenant", json!({ "name": "x" })).await.refused(403, "FORBIDDEN");
+    for body in [json!({ "name": "" }), json!({ "name": "a\u{7}" }), json!({ "name": "x".repeat(101) })] {
         acme.owner.patch("/tenant", body).await.invalid(&["name"]);
     }
     acme.owner
-        .patch(
-            "/tenant",
-            json!({ "name": "x", "plan": "enterprise", "slug": "y" }),
-        )
+        .patch("/tenant", json!({ "name": "x", "plan": "enterprise", "slug": "y" }))
         .await
         .invalid(&["plan", "slug"]);
 }
@@ -555,96 +360,43 @@ async fn a_tenant_is_given_to_somebody_else() {
     let app = TestApp::start().await;
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
     let path = "/tenant/transfer-ownership";
-    acme.admin
-        .post(path, transfer(acme.admin.user_id, PASSWORD))
-        .await
-        .refused(403, "FORBIDDEN");
-    acme.owner
-        .post(path, transfer(acme.member.user_id, "not it"))
-        .await
-        .invalid(&["password"]);
-    acme.owner
-        .post(path, transfer(Uuid::new_v4(), PASSWORD))
-        .await
-        .refused(404, "NOT_FOUND");
-    acme.owner
-        .post(path, transfer(globex.member.user_id, PASSWORD))
-        .await
-        .refused(404, "NOT_FOUND");
-    acme.owner
-        .post(path, transfer(acme.owner.user_id, PASSWORD))
-        .await
-        .invalid(&["user_id"]);
-    acme.owner
-        .delete(&format!("/users/{}", acme.viewer.user_id))
-        .await
-        .ok();
-    acme.owner
-        .post(path, transfer(acme.viewer.user_id, PASSWORD))
-        .await
-        .invalid(&["user_id"]);
-    acme.owner
-        .post(path, transfer(acme.member.user_id, PASSWORD))
-        .await
-        .ok();
+    acme.admin.post(path, transfer(acme.admin.user_id, PASSWORD)).await.refused(403, "FORBIDDEN");
+    acme.owner.post(path, transfer(acme.member.user_id, "not it")).await.invalid(&["password"]);
+    acme.owner.post(path, transfer(Uuid::new_v4(), PASSWORD)).await.refused(404, "NOT_FOUND");
+    acme.owner.post(path, transfer(globex.member.user_id, PASSWORD)).await.refused(404, "NOT_FOUND");
+    acme.owner.post(path, transfer(acme.owner.user_id, PASSWORD)).await.invalid(&["user_id"]);
+    acme.owner.delete(&format!("/users/{}", acme.viewer.user_id)).await.ok();
+    acme.owner.post(path, transfer(acme.viewer.user_id, PASSWORD)).await.invalid(&["user_id"]);
+    acme.owner.post(path, transfer(acme.member.user_id, PASSWORD)).await.ok();
     assert_eq!(acme.owner.get("/auth/me").await.ok()["data"]["role"], "admin");
     assert_eq!(acme.member.get("/auth/me").await.ok()["data"]["role"], "owner");
-    acme.owner
-        .post(path, transfer(acme.admin.user_id, PASSWORD))
-        .await
-        .refused(403, "FORBIDDEN");
+    acme.owner.post(path, transfer(acme.admin.user_id, PASSWORD)).await.refused(403, "FORBIDDEN");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_tenant_has_one_owner_whatever_happens_at_once_on_two_nodes() {
-    let app = TestApp::start_with(Options {
-        connections: 20,
-        ..Options::default()
-    })
-    .await;
-    let other = TestApp::on(
-        app.database.clone(),
-        Options {
-            clock: app.clock.clone(),
-            ..Options::default()
-        },
-    )
-    .await;
+    let app = TestApp::start_with(Options { connections: 20, ..Options::default() }).await;
+    let other =
+        TestApp::on(app.database.clone(), Options { clock: app.clock.clone(), ..Options::default() }).await;
     let acme = app.tenant("acme").await;
     let there = other.sign_in("acme", "owner").await;
     let heirs = [acme.admin.user_id, acme.member.user_id, acme.viewer.user_id];
     let answers = at_once(18, |i| {
-        let owner = if i % 2 == 0 {
-            acme.owner.clone()
-        } else {
-            there.clone()
-        };
+        let owner = if i % 2 == 0 { acme.owner.clone() } else { there.clone() };
         let heir = heirs[i % 3];
         async move {
             match i % 6 {
                 5 => owner.delete(&format!("/users/{heir}")).await,
                 4 => owner.patch(&format!("/users/{heir}/role"), role("admin")).await,
-                _ => {
-                    owner
-                        .post("/tenant/transfer-ownership", transfer(heir, PASSWORD))
-                        .await
-                }
+                _ => owner.post("/tenant/transfer-ownership", transfer(heir, PASSWORD)).await,
             }
         }
     })
     .await;
     for answer in &answers {
-        assert!(
-            answer.status.as_u16() < 500,
-            "{}: {}",
-            answer.asked,
-            answer.text()
-        );
+        assert!(answer.status.as_u16() < 500, "{}: {}", answer.asked, answer.text());
     }
-    let transferred = answers
-        .iter()
-        .filter(|a| a.asked.contains("transfer") && a.status == 200)
-        .count();
+    let transferred = answers.iter().filter(|a| a.asked.contains("transfer") && a.status == 200).count();
     assert!(transferred <= 1, "the second finds nothing to give");
     let owners = "SELECT count(*) FROM users WHERE role = 'owner' AND status = 'active'";
     assert_eq!(app.database.number(owners).await, 1);
@@ -659,10 +411,7 @@ async fn who_did_what_is_written_down_and_stays() {
     acme.admin.send("PATCH", "/tenant", &headers, body).await.ok();
     let mut wrong = login("acme", "member");
     wrong["password"] = json!("not it");
-    app.anyone()
-        .post("/auth/login", wrong)
-        .await
-        .refused(401, "UNAUTHORIZED");
+    app.anyone().post("/auth/login", wrong).await.refused(401, "UNAUTHORIZED");
     let page = acme.owner.get("/audit?action=tenant.renamed").await.ok();
     assert_eq!(page["total"], 1);
     let entry = &page["items"][0];
@@ -671,31 +420,15 @@ async fn who_did_what_is_written_down_and_stays() {
         json!({ "type": "user", "id": acme.admin.user_id, "email": "admin@acme.test" })
     );
     assert_eq!(entry["target"], json!({ "type": "tenant", "id": acme.id }));
-    assert_eq!(
-        (&entry["request_id"], &entry["user_agent"]),
-        (&json!("the-request"), &json!("curl/8"))
-    );
+    assert_eq!((&entry["request_id"], &entry["user_agent"]), (&json!("the-request"), &json!("curl/8")));
     assert_eq!(entry["details"], json!({ "from": "acme", "to": "Acme 2" }));
     let failed = acme.owner.get("/audit?action=auth.login_failed").await.ok();
     assert_eq!(
-        (
-            &failed["items"][0]["actor"],
-            &failed["items"][0]["details"]["email"]
-        ),
+        (&failed["items"][0]["actor"], &failed["items"][0]["details"]["email"]),
         (&Value::Null, &json!("member@acme.test"))
     );
-    let own = acme
-        .owner
-        .get(&format!("/audit?actor={}", acme.admin.user_id))
-        .await
-        .ok();
-    assert!(
-        own["items"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|e| e["actor"]["id"] == json!(acme.admin.user_id))
-    );
+    let own = acme.owner.get(&format!("/audit?actor={}", acme.admin.user_id)).await.ok();
+    assert!(own["items"].as_array().unwrap().iter().all(|e| e["actor"]["id"] == json!(acme.admin.user_id)));
     acme.member.get("/audit").await.refused(403, "FORBIDDEN");
     let theirs = globex.owner.get("/audit?per_page=100").await.ok();
     assert!(!theirs.to_string().contains(&acme.id.to_string()));
@@ -709,15 +442,9 @@ async fn what_a_body_claims_of_rank_is_refused() {
     let mut claims = invitation("ada@acme.test", "viewer");
     claims["tenant_id"] = json!(Uuid::nil());
     claims["is_admin"] = json!(true);
-    acme.owner
-        .post("/users", claims)
-        .await
-        .invalid(&["is_admin", "tenant_id"]);
+    acme.owner.post("/users", claims).await.invalid(&["is_admin", "tenant_id"]);
     let change = json!({ "current_password": PASSWORD, "new_password": "a word of my own", "role": "owner" });
-    acme.member
-        .post("/auth/password/change", change)
-        .await
-        .invalid(&["role"]);
+    acme.member.post("/auth/password/change", change).await.invalid(&["role"]);
     assert_eq!(app.database.count("users").await, 4);
     let Tenant { member, .. } = acme;
     member.get("/auth/me").await.ok();

@@ -126,9 +126,7 @@ impl App {
 
     /// All migrations: the platform's first.
     pub fn migrations(&self) -> Vec<Migrations> {
-        std::iter::once(PLATFORM)
-            .chain(self.domains.iter().filter_map(|domain| domain.migrations))
-            .collect()
+        std::iter::once(PLATFORM).chain(self.domains.iter().filter_map(|domain| domain.migrations)).collect()
     }
 
     /// Brings a database up to date; safe when several nodes do so at once.
@@ -170,15 +168,14 @@ impl App {
         }))
     }
 
-    /// The whole service. From the outside in: one form of a path; id, time limit, error document, headers and log line;
-    /// CORS; panics; the routes.
+    /// The whole service. From the outside in: one form of a path; id, error document, headers and log line; CORS; panics;
+    /// the time limit; the routes.
     pub fn service(&self, core: &Core, title: &str) -> Service {
-        let router = self
-            .routes()
-            .fold(Router::new(), |router, routes| routes.mount(router));
+        let router = self.routes().fold(Router::new(), |router, routes| routes.mount(router));
         let router = docs::routes(router, &self.openapi(title), core.settings.docs);
         let router = router
             .fallback(|| async { StatusCode::NOT_FOUND })
+            .layer(from_fn_with_state(core.clone(), frame::time_limit))
             .layer(CatchPanicLayer::custom(frame::panicked))
             .layer(cors(&core.settings.allowed_origins))
             .layer(from_fn(frame::without_foreign_cors))
@@ -189,10 +186,7 @@ impl App {
 }
 
 fn cors(origins: &[String]) -> CorsLayer {
-    let origins: Vec<_> = origins
-        .iter()
-        .filter_map(|origin| HeaderValue::try_from(origin).ok())
-        .collect();
+    let origins: Vec<_> = origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_credentials(true)
@@ -219,9 +213,7 @@ fn cors(origins: &[String]) -> CorsLayer {
 
 /// Threads for password hashes: all cores but one, so that other requests always have one.
 pub(crate) fn hashing_threads() -> usize {
-    std::thread::available_parallelism()
-        .map_or(1, |cores| cores.get() - 1)
-        .max(1)
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() - 1).max(1)
 }
 
 impl CoreSettings {

@@ -88,25 +88,18 @@ pub(crate) fn run(app: &App) -> ExitCode {
 type Faults = Vec<String>;
 
 fn fault(what: &str, error: &crate::error::Error) -> Faults {
-    vec![format!(
-        "{what}: {}",
-        error.cause_chain().unwrap_or_else(|| error.detail().to_owned())
-    )]
+    vec![format!("{what}: {}", error.cause_chain().unwrap_or_else(|| error.detail().to_owned()))]
 }
 
 async fn migrate(app: &App, config: &Config, status: bool) -> Result<(), Faults> {
     let target = &config.database.target;
     if !status {
-        app.migrate(target)
-            .await
-            .map_err(|e| fault("cannot migrate", &e))?;
+        app.migrate(target).await.map_err(|e| fault("cannot migrate", &e))?;
     }
-    let states = data::states(target, &app.migrations())
-        .await
-        .map_err(|e| fault("cannot read the migrations", &e))?;
-    let lines = states
-        .iter()
-        .map(|s| format!("{}  {}\n", if s.applied { "applied" } else { "pending" }, s.name));
+    let states =
+        data::states(target, &app.migrations()).await.map_err(|e| fault("cannot read the migrations", &e))?;
+    let lines =
+        states.iter().map(|s| format!("{}  {}\n", if s.applied { "applied" } else { "pending" }, s.name));
     print(&lines.collect::<String>());
     Ok(())
 }
@@ -119,49 +112,28 @@ async fn seed(app: &App, config: &Config) -> Result<(), Faults> {
     }
     serve::bring_up_to_date(app, config).await?;
     let db = Db::open(&config.database).map_err(|e| fault("cannot open the database", &e))?;
-    let made = app
-        .seed(&db, &Clock::System)
-        .await
-        .map_err(|e| fault("cannot seed", &e))?;
+    let made = app.seed(&db, &Clock::System).await.map_err(|e| fault("cannot seed", &e))?;
     print(&match made.as_slice() {
         [] => "The demo's tenants are there already.\n".to_owned(),
-        made => format!(
-            "Made: {}. Everybody's password: {}\n",
-            made.join(", "),
-            crate::seed::DEMO_PASSWORD
-        ),
+        made => format!("Made: {}. Everybody's password: {}\n", made.join(", "), crate::seed::DEMO_PASSWORD),
     });
     Ok(())
 }
 
 fn show(settings: &[Setting], faults: &[String]) -> ExitCode {
     let width = settings.iter().map(|s| s.name.len()).max().unwrap_or_default();
-    let line = |s: &Setting| {
-        format!(
-            "{:width$}  {}{}\n",
-            s.name,
-            s.shown,
-            if s.set { "" } else { "  (default)" }
-        )
-    };
+    let line =
+        |s: &Setting| format!("{:width$}  {}{}\n", s.name, s.shown, if s.set { "" } else { "  (default)" });
     print(&settings.iter().map(line).collect::<String>());
-    if faults.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        refuse(faults)
-    }
+    if faults.is_empty() { ExitCode::SUCCESS } else { refuse(faults) }
 }
 
 /// A closed pipe (`| head`) is no fault.
 fn print(text: &str) -> ExitCode {
     let mut out = std::io::stdout();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| {
-        if text.ends_with('\n') {
-            Ok(())
-        } else {
-            out.write_all(b"\n")
-        }
-    });
+    let _ = out
+        .write_all(text.as_bytes())
+        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
     ExitCode::SUCCESS
 }
 
@@ -175,10 +147,7 @@ fn refuse(faults: &[String]) -> ExitCode {
 
 /// Colours are for terminals whose user wants them (no-color.org).
 fn colours() -> bool {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a convention of terminals, not a setting of the service"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a convention of terminals, not a setting of the service")]
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::stderr().is_terminal() && !refused
 }

@@ -24,20 +24,14 @@ const START: &str = include_str!("docs/start.js");
 /// The document always; the page where it is on.
 pub(crate) fn routes(router: Router<Core>, document: &OpenApi, page: bool) -> Router<Core> {
     let json: Arc<str> = document.to_json().unwrap_or_default().into(); // plain data always serializes
-    let router = router.route(
-        "/openapi.json",
-        get(move || answer("application/json", json.to_string())),
-    );
+    let router = router.route("/openapi.json", get(move || answer("application/json", json.to_string())));
     if !page {
         return router;
     }
     let html: Arc<str> = PAGE.replace("{{title}}", &escaped(&document.info.title)).into();
     router
         .route("/", get(|| async { Redirect::temporary("/docs") }))
-        .route(
-            "/docs",
-            get(move || answer("text/html; charset=utf-8", html.to_string())),
-        )
+        .route("/docs", get(move || answer("text/html; charset=utf-8", html.to_string())))
         .route("/docs/{file}", get(asset))
 }
 
@@ -50,15 +44,11 @@ async fn asset(Path(file): Path<String>) -> Response {
         return typed("text/javascript; charset=utf-8", START.as_bytes().into());
     }
     match serve(&file, Arc::new(Config::from("/openapi.json"))) {
-        Ok(Some(SwaggerFile {
-            bytes, content_type, ..
-        })) => match HeaderValue::try_from(content_type) {
+        Ok(Some(SwaggerFile { bytes, content_type, .. })) => match HeaderValue::try_from(content_type) {
             Ok(kind) => {
                 let mut response = bytes.into_owned().into_response();
                 response.headers_mut().insert(header::CONTENT_TYPE, kind);
-                response
-                    .headers_mut()
-                    .insert(header::CONTENT_SECURITY_POLICY, POLICY);
+                response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
                 response
             }
             Err(_) => StatusCode::NOT_FOUND.into_response(),
@@ -69,18 +59,11 @@ async fn asset(Path(file): Path<String>) -> Response {
 
 fn typed(kind: &'static str, body: Cow<'static, [u8]>) -> Response {
     let mut response = body.into_response();
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
     response
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

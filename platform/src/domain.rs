@@ -33,13 +33,7 @@ pub struct SeedTenant {
 impl Domain {
     /// An empty domain of this name.
     pub fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            routes: Vec::new(),
-            migrations: None,
-            events: Vec::new(),
-            seed: None,
-        }
+        Self { name, routes: Vec::new(), migrations: None, events: Vec::new(), seed: None }
     }
 
     /// Its routes.

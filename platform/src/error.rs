@@ -80,59 +80,39 @@ impl Code {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Unauthorized"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "FORBIDDEN", "Forbidden"),
             Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND", "Not Found"),
-            Self::MethodNotAllowed => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "METHOD_NOT_ALLOWED",
-                "Method Not Allowed",
-            ),
-            Self::PayloadTooLarge => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "PAYLOAD_TOO_LARGE",
-                "Payload Too Large",
-            ),
-            Self::UnsupportedMediaType => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "UNSUPPORTED_MEDIA_TYPE",
-                "Unsupported Media Type",
-            ),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method Not Allowed")
+            }
+            Self::PayloadTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "Payload Too Large")
+            }
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "Unsupported Media Type")
+            }
             Self::Conflict => (StatusCode::CONFLICT, "CONFLICT", "Conflict"),
-            Self::PreconditionFailed => (
-                StatusCode::PRECONDITION_FAILED,
-                "PRECONDITION_FAILED",
-                "Precondition Failed",
-            ),
-            Self::ValidationError => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "VALIDATION_ERROR",
-                "Validation Error",
-            ),
-            Self::BusinessRuleViolation => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "BUSINESS_RULE_VIOLATION",
-                "Business Rule Violation",
-            ),
-            Self::IdempotencyKeyReused => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "IDEMPOTENCY_KEY_REUSED",
-                "Idempotency Key Reused",
-            ),
+            Self::PreconditionFailed => {
+                (StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED", "Precondition Failed")
+            }
+            Self::ValidationError => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_ERROR", "Validation Error")
+            }
+            Self::BusinessRuleViolation => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "BUSINESS_RULE_VIOLATION", "Business Rule Violation")
+            }
+            Self::IdempotencyKeyReused => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", "Idempotency Key Reused")
+            }
             Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", "Too Many Requests"),
-            Self::InternalError => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "INTERNAL_ERROR",
-                "Internal Server Error",
-            ),
+            Self::InternalError => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal Server Error")
+            }
             Self::UpstreamError => (StatusCode::BAD_GATEWAY, "UPSTREAM_ERROR", "Bad Gateway"),
-            Self::BillingNotConfigured => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "BILLING_NOT_CONFIGURED",
-                "Service Unavailable",
-            ),
-            Self::ServiceUnavailable => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "SERVICE_UNAVAILABLE",
-                "Service Unavailable",
-            ),
+            Self::BillingNotConfigured => {
+                (StatusCode::SERVICE_UNAVAILABLE, "BILLING_NOT_CONFIGURED", "Service Unavailable")
+            }
+            Self::ServiceUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", "Service Unavailable")
+            }
         }
     }
 
@@ -158,11 +138,7 @@ impl Code {
             _ => Self::ALL
                 .into_iter()
                 .find(|code| code.status() == status)
-                .unwrap_or(if status.is_client_error() {
-                    Self::BadRequest
-                } else {
-                    Self::InternalError
-                }),
+                .unwrap_or(if status.is_client_error() { Self::BadRequest } else { Self::InternalError }),
         }
     }
 }
@@ -195,13 +171,7 @@ impl Error {
     /// An error of any code, in words that a client may read.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         let retry_after = matches!(code, Code::ServiceUnavailable | Code::RateLimited).then_some(1);
-        Self(Box::new(Inner {
-            code,
-            detail: detail.into(),
-            details: Vec::new(),
-            retry_after,
-            cause: None,
-        }))
+        Self(Box::new(Inner { code, detail: detail.into(), details: Vec::new(), retry_after, cause: None }))
     }
 
     /// 401. `WWW-Authenticate` is added by the mapping.
@@ -211,10 +181,7 @@ impl Error {
 
     /// 403 for a role that lacks the permission of this name.
     pub fn forbidden(permission: &'static str) -> Self {
-        Self::new(
-            Code::Forbidden,
-            format!("Your role does not allow this ({permission})"),
-        )
+        Self::new(Code::Forbidden, format!("Your role does not allow this ({permission})"))
     }
 
     /// 404: `Order '…' not found`, the same for what is not there and for what is another tenant's.
@@ -234,19 +201,13 @@ impl Error {
 
     /// 412.
     pub fn precondition_failed() -> Self {
-        Self::new(
-            Code::PreconditionFailed,
-            "The resource has changed: read it again for its current ETag",
-        )
+        Self::new(Code::PreconditionFailed, "The resource has changed: read it again for its current ETag")
     }
 
     /// 422 with every field at fault.
     pub fn validation(details: Vec<Fault>) -> Self {
-        let detail = details
-            .iter()
-            .map(|f| format!("{}: {}", f.field, f.message))
-            .collect::<Vec<_>>()
-            .join("; ");
+        let detail =
+            details.iter().map(|f| format!("{}: {}", f.field, f.message)).collect::<Vec<_>>().join("; ");
         Self::new(Code::ValidationError, detail).with_details(details)
     }
 
@@ -259,10 +220,7 @@ impl Error {
 
     /// 422 on one field.
     pub fn field(field: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
-        Self::validation(vec![Fault {
-            field: field.into(),
-            message: message.into(),
-        }])
+        Self::validation(vec![Fault { field: field.into(), message: message.into() }])
     }
 
     /// 500. The cause goes to the log, never to the client.
@@ -272,11 +230,8 @@ impl Error {
 
     /// 503 with `Retry-After`: what is needed is out of reach, and the same request may succeed in a moment.
     pub fn unavailable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::new(
-            Code::ServiceUnavailable,
-            "The service is busy or starting: try again in a moment",
-        )
-        .caused_by(cause)
+        Self::new(Code::ServiceUnavailable, "The service is busy or starting: try again in a moment")
+            .caused_by(cause)
     }
 
     /// Attaches what the log should say.

@@ -49,25 +49,16 @@ pub async fn seed(db: &Db, clock: &Clock, domains: &[Domain]) -> Result<Vec<&'st
     for demo in &TENANTS {
         let slug = Slug::new(demo.slug).map_err(Error::internal)?;
         let address = |role: &Role| format!("{role}@{}.test", demo.slug);
-        let people: Vec<_> = demo
-            .people
-            .iter()
-            .map(|(name, role)| (address(role), (*name).to_owned(), *role))
-            .collect();
+        let people: Vec<_> =
+            demo.people.iter().map(|(name, role)| (address(role), (*name).to_owned(), *role)).collect();
         let now = clock.now();
         let seeded = db.as_tenant(SystemReason::Seed, new_id(now), now, async |conn| {
             let people =
                 service::seed_tenant(conn, demo.name, &slug, demo.plan, &people, DEMO_PASSWORD_HASH).await?;
             let Some(people) = people else { return Ok(false) };
-            let writers = people
-                .iter()
-                .filter(|(_, role)| *role >= Role::Member)
-                .map(|(id, _)| *id)
-                .collect();
-            let tenant = SeedTenant {
-                slug: demo.slug,
-                writers,
-            };
+            let writers =
+                people.iter().filter(|(_, role)| *role >= Role::Member).map(|(id, _)| *id).collect();
+            let tenant = SeedTenant { slug: demo.slug, writers };
             for seed in domains.iter().filter_map(|domain| domain.seed) {
                 seed(conn, &tenant).await?;
             }

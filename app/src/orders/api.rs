@@ -13,23 +13,13 @@ use tenantry::{
 pub async fn create(scope: Scope<Write>, Json(body): Json<CreateOrder>) -> Result<Created<OrderView>> {
     let new = NewOrder::parse(body)?;
     let order = scope.write(async |tx| service::place(tx, new).await).await?;
-    Ok(Created::at(
-        format!("/api/v1/orders/{}", order.id),
-        order.version,
-        order.into(),
-    ))
+    Ok(Created::at(format!("/api/v1/orders/{}", order.id), order.version, order.into()))
 }
 
 pub async fn list(scope: Scope<Read>, Query(mut query): Query<ListOrders>) -> Result<CursorPage<OrderView>> {
     let paging = scope.paging("orders", query.cursor.take(), query.limit)?;
-    let orders = scope
-        .read(async |tx| service::list(tx, &query, &paging).await)
-        .await?;
-    Ok(
-        paging.page(orders.into_iter().map(OrderView::from).collect(), |order| {
-            order.id
-        }),
-    )
+    let orders = scope.read(async |tx| service::list(tx, &query, &paging).await).await?;
+    Ok(paging.page(orders.into_iter().map(OrderView::from).collect(), |order| order.id))
 }
 
 pub async fn show(scope: Scope<Read>, id: Id<Order>, conditions: Conditions) -> Result<Tagged<OrderView>> {
@@ -44,16 +34,12 @@ pub async fn change_status(
     conditions: Conditions,
     Json(body): Json<ChangeStatus>,
 ) -> Result<Tagged<OrderView>> {
-    let order = scope
-        .write(async |tx| service::change_status(tx, &id, body, &conditions).await)
-        .await?;
+    let order = scope.write(async |tx| service::change_status(tx, &id, body, &conditions).await).await?;
     let version = order.version;
     Ok(Tagged::changed(order.into(), version))
 }
 
 pub async fn history(scope: Scope<Read>, id: Id<Order>) -> Result<Bare<HistoryView>> {
     let steps = scope.read(async |tx| service::history(tx, &id).await).await?;
-    Ok(Bare(HistoryView {
-        data: steps.into_iter().map(StepView::from).collect(),
-    }))
+    Ok(Bare(HistoryView { data: steps.into_iter().map(StepView::from).collect() }))
 }

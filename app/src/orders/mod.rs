@@ -44,9 +44,5 @@ fn routes() -> Routes {
         .get("/orders/{id}", api::show, "Read an order")
         .patch("/orders/{id}/status", api::change_status, "Move an order on")
         .refusing(&[Code::BusinessRuleViolation])
-        .get(
-            "/orders/{id}/history",
-            api::history,
-            "Read how an order got where it is, oldest first",
-        )
+        .get("/orders/{id}/history", api::history, "Read how an order got where it is, oldest first")
 }

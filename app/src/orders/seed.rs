@@ -43,10 +43,7 @@ pub fn seed<'a>(conn: &'a TenantConn, tenant: &'a SeedTenant) -> BoxFuture<'a, R
         let count = if tenant.slug == "acme" { 48 } else { 12 };
         let customers: Vec<_> = (0..5).map(|_| conn.new_id()).collect();
         for i in 0..count {
-            let actor = Actor {
-                r#type: ActorType::User,
-                id: tenant.writers[i % tenant.writers.len()],
-            };
+            let actor = Actor { r#type: ActorType::User, id: tenant.writers[i % tenant.writers.len()] };
             insert(conn, i, u32::try_from(count - i).unwrap_or(1), &customers, actor).await?;
         }
         Ok(())
@@ -65,34 +62,15 @@ async fn insert(conn: &TenantConn, i: usize, age: u32, customers: &[Uuid], actor
             unit_price: Money::from_minor(price),
         })
         .collect();
-    let total = Money::from_minor(
-        items
-            .iter()
-            .map(|item| item.unit_price.minor() * item.quantity)
-            .sum(),
-    );
-    let notes = i
-        .is_multiple_of(7)
-        .then(|| "Please leave it at the front desk.".to_owned());
+    let total = Money::from_minor(items.iter().map(|item| item.unit_price.minor() * item.quantity).sum());
+    let notes = i.is_multiple_of(7).then(|| "Please leave it at the front desk.".to_owned());
     let customer_id = customers[i % customers.len()];
-    let new = super::model::NewOrder {
-        customer_id,
-        items,
-        total,
-        currency: Currency::USD,
-        notes,
-    };
+    let new = super::model::NewOrder { customer_id, items, total, currency: Currency::USD, notes };
     let mut order = Order::place(id_at(placed_at)?, new, || conn.new_id());
     service::insert(conn, &order, actor).await?;
     for (step, target) in (1..).zip(WAYS[i % WAYS.len()]) {
         let from = order.move_to(*target, order.created_at.plus(step * 2 * HOUR))?;
-        let moved = Step {
-            from: Some(from),
-            to: order.status,
-            note: None,
-            actor,
-            at: order.updated_at,
-        };
+        let moved = Step { from: Some(from), to: order.status, note: None, actor, at: order.updated_at };
         store::insert_step(conn, &order, &moved).await?;
     }
     store::update_status(conn, &order).await

@@ -24,31 +24,16 @@ pub async fn place(tx: &Tx<Write>, new: NewOrder) -> Result<Order> {
 
 /// An order, its lines and the first step of its history.
 pub(super) async fn insert(conn: &TenantConn, order: &Order, actor: Actor) -> Result<()> {
-    let placed = Step {
-        from: None,
-        to: order.status,
-        note: None,
-        actor,
-        at: order.created_at,
-    };
-    let items = (1..)
-        .zip(&order.items)
-        .map(|(line, item)| store::insert_item(conn, line, item));
-    try_join!(
-        store::insert(conn, order),
-        try_join_all(items),
-        store::insert_step(conn, order, &placed)
-    )?;
+    let placed = Step { from: None, to: order.status, note: None, actor, at: order.created_at };
+    let items = (1..).zip(&order.items).map(|(line, item)| store::insert_item(conn, line, item));
+    try_join!(store::insert(conn, order), try_join_all(items), store::insert_step(conn, order, &placed))?;
     Ok(())
 }
 
 /// An order with its lines.
 pub async fn read(tx: &Tx<Read>, id: &Id<Order>) -> Result<Order> {
     let (order, items) = try_join!(store::find(tx, id.uuid()), store::items(tx, id.uuid()))?;
-    Ok(Order {
-        items,
-        ..order.ok_or_else(|| id.not_found())?
-    })
+    Ok(Order { items, ..order.ok_or_else(|| id.not_found())? })
 }
 
 /// Moves an order on. Of any number of concurrent moves each step has one winner: the order is locked first.
@@ -59,29 +44,13 @@ pub async fn change_status(
     conditions: &Conditions,
 ) -> Result<Order> {
     let (order, items) = try_join!(store::lock(tx, id.uuid()), store::items(tx, id.uuid()))?;
-    let mut order = Order {
-        items,
-        ..order.ok_or_else(|| id.not_found())?
-    };
+    let mut order = Order { items, ..order.ok_or_else(|| id.not_found())? };
     conditions.check(order.version)?;
     let from = order.move_to(change.status, tx.now())?;
     let note = change.note.map(Lines::into_string);
-    let step = Step {
-        from: Some(from),
-        to: order.status,
-        note,
-        actor: tx.actor(),
-        at: order.updated_at,
-    };
-    let event = OrderStatusChanged {
-        order: order.clone().into(),
-        previous_status: from,
-    };
-    try_join!(
-        store::update_status(tx, &order),
-        store::insert_step(tx, &order, &step),
-        tx.emit(&event)
-    )?;
+    let step = Step { from: Some(from), to: order.status, note, actor: tx.actor(), at: order.updated_at };
+    let event = OrderStatusChanged { order: order.clone().into(), previous_status: from };
+    try_join!(store::update_status(tx, &order), store::insert_step(tx, &order, &step), tx.emit(&event))?;
     Ok(order)
 }
 
@@ -108,9 +77,5 @@ pub async fn list(tx: &Tx<Read>, query: &ListOrders, paging: &Paging) -> Result<
 /// The steps of an order, oldest first.
 pub async fn history(tx: &Tx<Read>, id: &Id<Order>) -> Result<Vec<Step>> {
     let steps = store::history(tx, id.uuid()).await?;
-    if steps.is_empty() {
-        Err(id.not_found())
-    } else {
-        Ok(steps)
-    } // every order has its placing
+    if steps.is_empty() { Err(id.not_found()) } else { Ok(steps) } // every order has its placing
 }

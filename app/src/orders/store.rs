@@ -18,33 +18,11 @@ pub async fn insert(conn: &TenantConn, order: &Order) -> Result<()> {
         "INSERT INTO orders (tenant_id, id, customer_id, status, total_minor, currency, notes, version, created_at, updated_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
     );
-    let Order {
-        id,
-        customer_id,
-        currency,
-        notes,
-        version,
-        created_at,
-        updated_at,
-        ..
-    } = order;
+    let Order { id, customer_id, currency, notes, version, created_at, updated_at, .. } = order;
     let (status, total) = (order.status.as_str(), order.total.minor());
-    conn.execute(
-        sql,
-        &[
-            id,
-            customer_id,
-            &status,
-            &total,
-            currency,
-            notes,
-            version,
-            created_at,
-            updated_at,
-        ],
-    )
-    .await
-    .map(drop)
+    conn.execute(sql, &[id, customer_id, &status, &total, currency, notes, version, created_at, updated_at])
+        .await
+        .map(drop)
 }
 
 pub async fn insert_item(conn: &TenantConn, line: i64, item: &Item) -> Result<()> {
@@ -52,28 +30,10 @@ pub async fn insert_item(conn: &TenantConn, line: i64, item: &Item) -> Result<()
         "INSERT INTO order_items (tenant_id, order_id, line, id, product_id, product_name, quantity, unit_price_minor) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
     );
-    let Item {
-        order_id,
-        id,
-        product_id,
-        product_name,
-        quantity,
-        unit_price,
-    } = item;
-    conn.execute(
-        sql,
-        &[
-            order_id,
-            &line,
-            id,
-            product_id,
-            product_name,
-            quantity,
-            &unit_price.minor(),
-        ],
-    )
-    .await
-    .map(drop)
+    let Item { order_id, id, product_id, product_name, quantity, unit_price } = item;
+    conn.execute(sql, &[order_id, &line, id, product_id, product_name, quantity, &unit_price.minor()])
+        .await
+        .map(drop)
 }
 
 pub async fn insert_step(conn: &TenantConn, order: &Order, step: &Step) -> Result<()> {
@@ -83,21 +43,9 @@ pub async fn insert_step(conn: &TenantConn, order: &Order, step: &Step) -> Resul
     );
     let (from, to) = (step.from.map(Status::as_str), step.to.as_str());
     let Actor { r#type, id } = step.actor;
-    conn.execute(
-        sql,
-        &[
-            &order.id,
-            &order.version,
-            &from,
-            &to,
-            &step.note,
-            &r#type.as_str(),
-            &id,
-            &step.at,
-        ],
-    )
-    .await
-    .map(drop)
+    conn.execute(sql, &[&order.id, &order.version, &from, &to, &step.note, &r#type.as_str(), &id, &step.at])
+        .await
+        .map(drop)
 }
 
 pub async fn find(conn: &TenantConn, id: Uuid) -> Result<Option<Order>> {
@@ -129,17 +77,7 @@ pub async fn items(conn: &TenantConn, order: Uuid) -> Result<Vec<Item>> {
 pub async fn update_status(conn: &TenantConn, order: &Order) -> Result<()> {
     let sql =
         sql!("UPDATE orders SET status = $3, version = $4, updated_at = $5 WHERE tenant_id = $1 AND id = $2");
-    conn.execute(
-        sql,
-        &[
-            &order.id,
-            &order.status.as_str(),
-            &order.version,
-            &order.updated_at,
-        ],
-    )
-    .await
-    .map(drop)
+    conn.execute(sql, &[&order.id, &order.status.as_str(), &order.version, &order.updated_at]).await.map(drop)
 }
 
 pub async fn history(conn: &TenantConn, order: Uuid) -> Result<Vec<Step>> {
@@ -163,9 +101,9 @@ macro_rules! page {
             sql!(concat!(
                 "SELECT i.order_id, i.id, i.product_id, i.product_name, i.quantity, i.unit_price_minor FROM order_items i \
                  WHERE i.tenant_id = $1 AND i.order_id IN \
-                 (SELECT id FROM orders WHERE tenant_id = $1 AND id < $2 AND id >= $3 ",
+                 (SELECT o.id FROM orders o WHERE o.tenant_id = $1 AND o.id < $2 AND o.id >= $3 ",
                 $filter,
-                " ORDER BY id DESC LIMIT $4) ORDER BY i.order_id DESC, i.line"
+                " ORDER BY o.id DESC LIMIT $4) ORDER BY i.order_id DESC, i.line"
             )),
         )
     };
@@ -173,13 +111,7 @@ macro_rules! page {
 
 /// The orders of a page, newest first, without and their items, in the same flight and of the same state.
 pub async fn list(conn: &TenantConn, filter: &Filter) -> Result<(Vec<Order>, Vec<Item>)> {
-    let Filter {
-        status,
-        customer_id,
-        from,
-        before,
-        limit,
-    } = filter;
+    let Filter { status, customer_id, from, before, limit } = filter;
     let status = status.map(Status::as_str);
     let (page, items) = match (&status, customer_id) {
         (None, None) => page!(""),

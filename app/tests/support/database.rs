@@ -1,5 +1,10 @@
 //! A database for each test: a file of its own on SQLite, a clone of a migrated template on PostgreSQL.
-use std::{path::PathBuf, sync::Mutex, time::Duration};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    path::PathBuf,
+    sync::Mutex,
+    time::Duration,
+};
 use tenantry::{
     data::{DatabaseSettings, DatabaseTarget},
     uuid::Uuid,
@@ -38,34 +43,32 @@ pub fn pointed_at(url: &str, database: &str, user: &str, port: Option<u16>) -> S
 }
 
 pub async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls)
-        .await
-        .expect("the throw-away PostgreSQL");
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("the throw-away PostgreSQL");
     tokio::spawn(connection);
     client
 }
 
 /// The role that the product signs in as: it owns nothing and may only become the roles of the product.
 const LOGIN: &str = "tenantry_test_login";
-const TEMPLATE: &str = "tenantry_template";
+
+/// Each state of the migrations has a template of its own.
+fn template_name() -> String {
+    let mut hasher = DefaultHasher::new();
+    for set in tenantry_app::app().migrations() {
+        set.files.hash(&mut hasher);
+    }
+    format!("tenantry_template_{:016x}", hasher.finish())
+}
 
 /// Made once a server, whichever test comes first.
-async fn template(server: &Client) {
+async fn template(server: &Client) -> String {
+    let name = template_name();
     server.batch_execute("SELECT pg_advisory_lock(42)").await.unwrap();
-    let known = server
-        .query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&TEMPLATE])
-        .await
-        .unwrap();
+    let known = server.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await.unwrap();
     if known.is_none() {
-        let building = format!("{TEMPLATE}_building");
-        server
-            .batch_execute(&format!("DROP DATABASE IF EXISTS {building}"))
-            .await
-            .unwrap();
-        server
-            .batch_execute(&format!("CREATE DATABASE {building}"))
-            .await
-            .unwrap();
+        let building = format!("{name}_building");
+        server.batch_execute(&format!("DROP DATABASE IF EXISTS {building}")).await.unwrap();
+        server.batch_execute(&format!("CREATE DATABASE {building}")).await.unwrap();
         let url = pointed_at(&server_url(), &building, "postgres", None);
         tenantry_app::app().migrate(&url.parse().unwrap()).await.unwrap();
         let login = format!(
@@ -73,15 +76,10 @@ async fn template(server: &Client) {
              GRANT tenantry_login, tenantry_tenant, tenantry_system TO {LOGIN}"
         );
         server.batch_execute(&login).await.unwrap();
-        server
-            .batch_execute(&format!("ALTER DATABASE {building} RENAME TO {TEMPLATE}"))
-            .await
-            .unwrap();
+        server.batch_execute(&format!("ALTER DATABASE {building} RENAME TO {name}")).await.unwrap();
     }
-    server
-        .batch_execute("SELECT pg_advisory_unlock(42)")
-        .await
-        .unwrap();
+    server.batch_execute("SELECT pg_advisory_unlock(42)").await.unwrap();
+    name
 }
 
 fn new_name() -> String {
@@ -93,19 +91,13 @@ impl TestDatabase {
     pub async fn create() -> Self {
         if !on_postgres() {
             let this = Self::empty().await;
-            tenantry_app::app()
-                .migrate(&this.url.parse().unwrap())
-                .await
-                .unwrap();
+            tenantry_app::app().migrate(&this.url.parse().unwrap()).await.unwrap();
             return this;
         }
         let server = connect(&server_url()).await;
-        template(&server).await;
+        let template = template(&server).await;
         let name = new_name();
-        server
-            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
-            .await
-            .unwrap();
+        server.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await.unwrap();
         Self::of_server(name, LOGIN).await
     }
 
@@ -113,11 +105,7 @@ impl TestDatabase {
     pub async fn empty() -> Self {
         let name = new_name();
         if on_postgres() {
-            connect(&server_url())
-                .await
-                .batch_execute(&format!("CREATE DATABASE {name}"))
-                .await
-                .unwrap();
+            connect(&server_url()).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
             return Self::of_server(name, "postgres").await;
         }
         let folder = std::env::temp_dir().join(&name);
@@ -126,20 +114,12 @@ impl TestDatabase {
         let url = format!("sqlite://{}", path.display());
         let raw = rusqlite::Connection::open(&path).unwrap();
         raw.busy_timeout(Duration::from_secs(5)).unwrap();
-        Self {
-            name,
-            url,
-            raw: Raw::Sqlite(Mutex::new(raw), folder),
-        }
+        Self { name, url, raw: Raw::Sqlite(Mutex::new(raw), folder) }
     }
 
     async fn of_server(name: String, user: &str) -> Self {
         let raw = connect(&pointed_at(&server_url(), &name, "postgres", None)).await;
-        Self {
-            url: pointed_at(&server_url(), &name, user, None),
-            name,
-            raw: Raw::Postgres(raw),
-        }
+        Self { url: pointed_at(&server_url(), &name, user, None), name, raw: Raw::Postgres(raw) }
     }
 
     /// A URL as another user.
@@ -182,21 +162,13 @@ impl TestDatabase {
     /// The first column of all rows, past the product.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         match &self.raw {
-            Raw::Postgres(client) => client
-                .query(sql, &[])
-                .await
-                .unwrap()
-                .iter()
-                .map(|row| row.get(0))
-                .collect(),
+            Raw::Postgres(client) => {
+                client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+            }
             Raw::Sqlite(conn, _) => {
                 let conn = conn.lock().unwrap();
                 let mut statement = conn.prepare(sql).unwrap();
-                statement
-                    .query_map([], |row| row.get(0))
-                    .unwrap()
-                    .map(Result::unwrap)
-                    .collect()
+                statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
             }
         }
     }
@@ -205,10 +177,7 @@ impl TestDatabase {
     pub async fn refuses_change(&self, table: &str) {
         let before = self.count(table).await;
         assert!(before > 0);
-        for statement in [
-            format!("UPDATE {table} SET action = 'x'"),
-            format!("DELETE FROM {table}"),
-        ] {
+        for statement in [format!("UPDATE {table} SET action = 'x'"), format!("DELETE FROM {table}")] {
             match &self.raw {
                 Raw::Postgres(client) => {
                     let as_tenant = format!("BEGIN; SET LOCAL ROLE tenantry_tenant; {statement}");
@@ -225,6 +194,17 @@ impl TestDatabase {
         assert_eq!(self.count(table).await, before);
     }
 
+    /// Waits until a query answers this number; panics if it has not after ten seconds.
+    pub async fn until(&self, sql: &str, expected: i64) {
+        for _ in 0..1000 {
+            if self.number(sql).await == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("waited ten seconds for {expected} from {sql}");
+    }
+
     pub async fn count(&self, table: &str) -> i64 {
         self.number(&format!("SELECT count(*) FROM {table}")).await
     }
@@ -233,8 +213,7 @@ impl TestDatabase {
     pub async fn hold(&self, table: &str) -> Hold<'_> {
         match &self.raw {
             Raw::Postgres(_) => {
-                self.execute(&format!("BEGIN; LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"))
-                    .await
+                self.execute(&format!("BEGIN; LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await
             }
             Raw::Sqlite(..) => self.execute("BEGIN IMMEDIATE").await,
         }
@@ -265,11 +244,7 @@ impl TestDatabase {
 
     /// A person with the password of `like`, who is there already.
     pub async fn insert_user(&self, tenant: Uuid, email: &str, role: &str, like: Uuid) {
-        let (tenant, like, id) = (
-            self.literal(tenant),
-            self.literal(like),
-            self.literal(Uuid::new_v4()),
-        );
+        let (tenant, like, id) = (self.literal(tenant), self.literal(like), self.literal(Uuid::new_v4()));
         self.execute(&format!(
             "INSERT INTO users (tenant_id, id, email, full_name, role, status, password_hash, created_at, updated_at) \
              SELECT tenant_id, {id}, '{email}', 'A {role}', '{role}', 'active', password_hash, created_at, updated_at \
@@ -305,10 +280,7 @@ impl Drop for TestDatabase {
                 let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
                 // a test's own runtime may be the one that is going down
                 let _ = std::thread::spawn(move || {
-                    let runtime = tokio::runtime::Builder::new_current_thread()
-                        .enable_all()
-                        .build()
-                        .unwrap();
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                     runtime.block_on(async { connect(&server_url()).await.batch_execute(&drop).await })
                 })
                 .join();

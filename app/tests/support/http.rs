@@ -38,8 +38,11 @@ impl Client {
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
-        self.send("POST", path, &[], Some(body.to_string().into_bytes()))
-            .await
+        self.send("POST", path, &[], Some(body.to_string().into_bytes())).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, &[], None).await
     }
 
     /// A POST that takes no body.
@@ -48,17 +51,7 @@ impl Client {
     }
 
     pub async fn patch(&self, path: &str, body: Value) -> Answer {
-        self.send("PATCH", path, &[], Some(body.to_string().into_bytes()))
-            .await
-    }
-
-    pub async fn delete(&self, path: &str) -> Answer {
-        self.send("DELETE", path, &[], None).await
-    }
-
-    /// A body as it stands, as JSON.
-    pub async fn post_raw(&self, path: &str, body: impl Into<Vec<u8>>) -> Answer {
-        self.send("POST", path, &[], Some(body.into())).await
+        self.send("PATCH", path, &[], Some(body.to_string().into_bytes())).await
     }
 
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -66,8 +59,7 @@ impl Client {
     }
 
     pub async fn patch_with(&self, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
-        self.send("PATCH", path, headers, Some(body.to_string().into_bytes()))
-            .await
+        self.send("PATCH", path, headers, Some(body.to_string().into_bytes())).await
     }
 
     /// `path` under `/api/v1`, or the whole of it where it begins with two slashes.
@@ -92,21 +84,13 @@ impl Client {
             .strip_prefix('/')
             .filter(|p| p.starts_with('/'))
             .map_or(format!("/api/v1{path}"), str::to_owned);
-        let mut request = Request::builder()
-            .method(Method::from_bytes(method.as_bytes()).unwrap())
-            .uri(uri);
+        let mut request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(uri);
         if let Some(token) = &self.token
-            && !headers
-                .iter()
-                .any(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+            && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"))
         {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        if body.is_some()
-            && !headers
-                .iter()
-                .any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
-        {
+        if body.is_some() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         for (name, value) in headers {
@@ -137,12 +121,7 @@ impl Client {
         let response = self.service.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Answer {
-            asked,
-            status: parts.status,
-            headers: parts.headers,
-            bytes,
-        }
+        Answer { asked, status: parts.status, headers: parts.headers, bytes }
     }
 }
 
@@ -179,27 +158,12 @@ impl Answer {
     #[track_caller]
     pub fn refused(self, status: u16, code: &str) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}: {}", self.asked, self.text());
-        assert_eq!(
-            self.header("content-type"),
-            "application/problem+json",
-            "{}",
-            self.asked
-        );
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.asked);
         let document = self.json();
         let members: Vec<_> = document.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(
             members,
-            [
-                "code",
-                "detail",
-                "details",
-                "message",
-                "request_id",
-                "status",
-                "success",
-                "title",
-                "type"
-            ],
+            ["code", "detail", "details", "message", "request_id", "status", "success", "title", "type"],
             "{}",
             self.asked
         );
@@ -210,18 +174,10 @@ impl Answer {
         assert_eq!(document["message"], document["detail"]);
         assert_eq!(document["request_id"], self.header("x-request-id"));
         if status == 401 {
-            assert!(
-                self.header("www-authenticate").starts_with("Bearer"),
-                "{}",
-                self.asked
-            );
+            assert!(self.header("www-authenticate").starts_with("Bearer"), "{}", self.asked);
         }
         if status == 503 || status == 429 {
-            assert!(
-                self.header("retry-after").parse::<u32>().is_ok(),
-                "{}",
-                self.asked
-            );
+            assert!(self.header("retry-after").parse::<u32>().is_ok(), "{}", self.asked);
         }
         document
     }
@@ -231,12 +187,8 @@ impl Answer {
     pub fn invalid(self, fields: &[&str]) -> Value {
         let asked = self.asked.clone();
         let document = self.refused(422, "VALIDATION_ERROR");
-        let mut found: Vec<_> = document["details"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|d| d["field"].as_str().unwrap())
-            .collect();
+        let mut found: Vec<_> =
+            document["details"].as_array().unwrap().iter().map(|d| d["field"].as_str().unwrap()).collect();
         let mut expected = fields.to_vec();
         found.sort_unstable();
         expected.sort_unstable();

@@ -8,6 +8,7 @@
 //! ```
 pub mod database;
 pub mod http;
+pub mod proxy;
 
 use database::TestDatabase;
 use http::Client;
@@ -15,12 +16,17 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tenantry::{
-    App,
+    App, Domain,
     app::{CoreSettings, Service},
     config::AuthSettings,
     core::{Core, HttpSettings},
     data::Db,
-    infra::{clock::Clock, mail::Mail, password::Scheme},
+    infra::{
+        clock::Clock,
+        mail::Mail,
+        password::Scheme,
+        telemetry::{self, LogFormat},
+    },
     uuid::Uuid,
     values::Timestamp,
 };
@@ -54,6 +60,8 @@ pub struct TestApp {
 /// What a test may set otherwise.
 pub struct Options {
     pub connections: usize,
+    /// How long a request waits for one.
+    pub acquire_timeout: Duration,
     pub reuse_grace: Duration,
     pub docs: bool,
     pub request_timeout: Duration,
@@ -64,6 +72,8 @@ pub struct Options {
     pub allowed_origins: Vec<String>,
     pub public_url_is_https: bool,
     pub mail: Mail,
+    /// Beside the product's own.
+    pub domains: Vec<Domain>,
 }
 
 impl Default for Options {
@@ -71,6 +81,7 @@ impl Default for Options {
         let noon = Timestamp::from_rfc3339("2026-01-31T12:00:00Z").unwrap();
         Self {
             connections: 10,
+            acquire_timeout: Duration::from_secs(5),
             reuse_grace: Duration::ZERO,
             docs: true,
             request_timeout: Duration::from_secs(30),
@@ -80,6 +91,7 @@ impl Default for Options {
             allowed_origins: vec!["http://localhost:3000".to_owned()],
             public_url_is_https: false,
             mail: Mail::Off,
+            domains: Vec::new(),
         }
     }
 }
@@ -90,24 +102,21 @@ impl TestApp {
     }
 
     pub async fn start_with(options: Options) -> Self {
+        telemetry::start(LogFormat::Pretty, "warn", false); // a test that fails shows why a 5xx was one
         let database = Arc::new(TestDatabase::create().await);
         Self::on(database, options).await
     }
 
     /// Another node on the same database.
-    pub async fn on(database: Arc<TestDatabase>, options: Options) -> Self {
-        let app = tenantry_app::app();
-        let db = Db::open(&database.settings(options.connections, options.through)).unwrap();
+    pub async fn on(database: Arc<TestDatabase>, mut options: Options) -> Self {
+        let app = options.domains.drain(..).fold(tenantry_app::app(), App::domain);
+        let mut reach = database.settings(options.connections, options.through);
+        reach.acquire_timeout = options.acquire_timeout;
+        let db = Db::open(&reach).unwrap();
         let clock = options.clock.clone();
         let core = app.core(db, settings(options)).unwrap();
         let service = app.service(&core, "Test API");
-        Self {
-            app,
-            core,
-            service,
-            clock,
-            database,
-        }
+        Self { app, core, service, clock, database }
     }
 
     /// Somebody without a token.
@@ -139,23 +148,14 @@ impl TestApp {
         let id: Uuid = session["tenant"]["id"].as_str().unwrap().parse().unwrap();
         let owner = Person::of(self, &session);
         for role in ["admin", "member", "viewer"] {
-            self.database
-                .insert_user(id, &format!("{role}@{slug}.test"), role, owner.user_id)
-                .await;
+            self.database.insert_user(id, &format!("{role}@{slug}.test"), role, owner.user_id).await;
         }
         let [admin, member, viewer] = [
             self.sign_in(slug, "admin").await,
             self.sign_in(slug, "member").await,
             self.sign_in(slug, "viewer").await,
         ];
-        Tenant {
-            id,
-            slug: slug.to_owned(),
-            owner,
-            admin,
-            member,
-            viewer,
-        }
+        Tenant { id, slug: slug.to_owned(), owner, admin, member, viewer }
     }
 
     /// A new session of a person of [`tenant`](Self::tenant).
@@ -202,12 +202,7 @@ pub struct Tenant {
 
 impl Tenant {
     pub fn people(&self) -> [(&'static str, &Person); 4] {
-        [
-            ("viewer", &self.viewer),
-            ("member", &self.member),
-            ("admin", &self.admin),
-            ("owner", &self.owner),
-        ]
+        [("viewer", &self.viewer), ("member", &self.member), ("admin", &self.admin), ("owner", &self.owner)]
     }
 }
 
@@ -264,11 +259,7 @@ where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
     let tasks: Vec<_> = (0..count).map(|i| tokio::spawn(make(i))).collect();
-    futures_util::future::join_all(tasks)
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-        .collect()
+    futures_util::future::join_all(tasks).await.into_iter().map(Result::unwrap).collect()
 }
 
 /// Waits for something that other tasks bring about; panics if it has not come after ten seconds.

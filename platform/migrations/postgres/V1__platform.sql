@@ -2,21 +2,36 @@
 --   tenantry_login   every connection from its start; may do nothing
 --   tenantry_tenant  a tenant's transaction; sees the rows of app.tenant_id alone
 --   tenantry_system  what has no tenant yet; sees what is granted to it by name
+-- They are made here where that is allowed; otherwise whoever runs the server makes them, as the hint says.
 DO $$
 DECLARE
   name text;
+  -- since PostgreSQL 16 whoever makes a role is a member of it, but may not become it
+  membership text := CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
   FOREACH name IN ARRAY ARRAY['tenantry_login', 'tenantry_tenant', 'tenantry_system'] LOOP
-    BEGIN
-      EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', name);
-    EXCEPTION WHEN duplicate_object OR unique_violation THEN
-      NULL;
-    END;
-    IF NOT pg_has_role(current_user, name, 'MEMBER') THEN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+      BEGIN
+        EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', name);
+      EXCEPTION WHEN duplicate_object OR unique_violation THEN
+        NULL;
+      END;
+    END IF;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = name AND (rolsuper OR rolbypassrls OR rolcanlogin)) THEN
+      RAISE 'the role % may log in or is above row-level security', name
+        USING HINT = format('ALTER ROLE %I NOLOGIN NOSUPERUSER NOBYPASSRLS', name);
+    END IF;
+    IF NOT pg_has_role(current_user, name, membership) THEN
       EXECUTE format('GRANT %I TO %I', name, current_user);
     END IF;
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), name);
   END LOOP;
+EXCEPTION WHEN insufficient_privilege THEN
+  RAISE insufficient_privilege USING MESSAGE = SQLERRM, HINT = format(
+    'Give %1$I the right CREATEROLE, or let a superuser run: '
+    'CREATE ROLE tenantry_login NOLOGIN NOINHERIT; CREATE ROLE tenantry_tenant NOLOGIN NOINHERIT; '
+    'CREATE ROLE tenantry_system NOLOGIN NOINHERIT; '
+    'GRANT tenantry_login, tenantry_tenant, tenantry_system TO %1$I', current_user);
 END $$;
 
 -- Closes a table of tenants' rows: every migration that makes one calls this. Owner and superuser are meant too, hence

@@ -19,7 +19,11 @@
 //!     scope.write(async |tx| place(tx).await).await
 //! }
 //! ```
-use super::{Permission, Role, session::SessionGate, token::Caller};
+use super::{
+    Permission, Role,
+    session::SessionGate,
+    token::{Caller, refused},
+};
 use crate::{
     core::Core,
     data::{Mode, TenantConn},
@@ -134,18 +138,11 @@ impl<P> Deref for Tx<P> {
 
 impl<P: Permission> Tx<P> {
     fn open(scope: &Scope<P>, mode: Mode) -> Self {
-        let Scope {
-            caller, origin, core, ..
-        } = scope;
+        let Scope { caller, origin, core, .. } = scope;
         let now = core.clock.now();
         let role = OnceLock::new();
-        let gate = Arc::new(SessionGate {
-            caller: *caller,
-            now,
-            permission: P::NAME,
-            min_role: P::MIN_ROLE,
-            role,
-        });
+        let gate =
+            Arc::new(SessionGate { caller: *caller, now, permission: P::NAME, min_role: P::MIN_ROLE, role });
         Self {
             conn: core.db.tenant(caller.tenant, mode, now, gate.clone()),
             gate,
@@ -156,20 +153,13 @@ impl<P: Permission> Tx<P> {
 
     /// Who does this.
     pub fn actor(&self) -> Actor {
-        Actor {
-            r#type: ActorType::User,
-            id: self.gate.caller.user,
-        }
+        Actor { r#type: ActorType::User, id: self.gate.caller.user }
     }
 
     /// The role that the caller has now; known once a statement has answered.
     pub async fn role(&self) -> Result<Role> {
         self.conn.check().await?;
-        self.gate
-            .role
-            .get()
-            .copied()
-            .ok_or_else(|| Error::internal("a role was not read"))
+        self.gate.role.get().copied().ok_or_else(|| Error::internal("a role was not read"))
     }
 
     /// The session that the caller speaks in.
@@ -202,30 +192,26 @@ impl<P: Permission> FromRequestParts<Core> for Scope<P> {
         if let Some(who) = parts.extensions.get::<Who>() {
             who.is(caller);
         }
-        Ok(Self {
-            caller,
-            origin: origin(parts),
-            core: core.clone(),
-            permission: PhantomData,
-        })
+        Ok(Self { caller, origin: origin(parts), core: core.clone(), permission: PhantomData })
     }
 }
 
-/// `Authorization: Bearer …` (RFC 6750), once.
+/// `Authorization: Bearer …` (RFC 6750), once. Who sends none is told what to send; whatever else is wrong with a
+/// credential is told in the words of [`refused`], so that nothing can be learned from trying.
 fn authenticate(parts: &Parts, core: &Core) -> Result<Caller> {
     let missing = || Error::unauthorized("Sign in: send Authorization: Bearer and an access token");
     let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
     let header = headers.next().ok_or_else(missing)?;
     if headers.next().is_some() {
-        return Err(Error::unauthorized("Send one Authorization header"));
+        return Err(refused("more than one Authorization header"));
     }
     let (scheme, token) = header
         .to_str()
         .ok()
         .and_then(|text| text.split_once(' '))
-        .ok_or_else(missing)?;
+        .ok_or_else(|| refused("no scheme and token"))?;
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(missing());
+        return Err(refused("another scheme than Bearer"));
     }
     core.tokens.verify(token.trim(), core.clock.now())
 }

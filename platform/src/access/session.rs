@@ -1,5 +1,8 @@
 //! The question that every transaction of a signed-in person asks in its first flight.
-use super::{permission::Role, token::Caller};
+use super::{
+    permission::Role,
+    token::{Caller, refused},
+};
 use crate::{
     data::{Gate, Param, Row, Sql},
     error::{Error, Result},
@@ -27,22 +30,13 @@ pub(super) struct SessionGate {
 
 impl Gate for SessionGate {
     fn question(&self) -> (Sql, Vec<&dyn Param>) {
-        (
-            SESSION_ROLE,
-            vec![&self.caller.session, &self.caller.user, &self.now],
-        )
+        (SESSION_ROLE, vec![&self.caller.session, &self.caller.user, &self.now])
     }
 
     fn admit(&self, row: Option<Row<'_>>) -> Result<()> {
-        let row = row.ok_or_else(|| {
-            Error::unauthorized("Invalid or expired token").caused_by("no such live session")
-        })?;
+        let row = row.ok_or_else(|| refused("no such live session"))?;
         let role = row.word(0, Role::from_word)?;
         let _ = self.role.set(role);
-        if role < self.min_role {
-            Err(Error::forbidden(self.permission))
-        } else {
-            Ok(())
-        }
+        if role < self.min_role { Err(Error::forbidden(self.permission)) } else { Ok(()) }
     }
 }

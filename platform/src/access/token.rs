@@ -52,6 +52,11 @@ struct Inner {
     lifetime: Duration,
 }
 
+/// Every fault of a credential is this one refusal; which it was, the log says.
+pub(super) fn refused(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::unauthorized("Invalid or expired token").caused_by(why)
+}
+
 /// A key's name tells nothing of the key.
 fn key_id(secret: &str) -> String {
     secret::encode(&secret::derive(secret, "key id")[..8])
@@ -64,20 +69,10 @@ impl TokenKeys {
         let mut header = Header::new(Algorithm::HS256);
         header.typ = Some("at+jwt".to_owned());
         header.kid = Some(key_id(signing));
-        let all = std::iter::once(secret)
-            .chain(previous)
-            .map(ExposeSecret::expose_secret);
-        let verifying = all
-            .map(|s| (key_id(s), DecodingKey::from_secret(s.as_bytes())))
-            .collect();
+        let all = std::iter::once(secret).chain(previous).map(ExposeSecret::expose_secret);
+        let verifying = all.map(|s| (key_id(s), DecodingKey::from_secret(s.as_bytes()))).collect();
         let signing = EncodingKey::from_secret(signing.as_bytes());
-        Self(Arc::new(Inner {
-            signing,
-            header,
-            verifying,
-            issuer: issuer.to_owned(),
-            lifetime,
-        }))
+        Self(Arc::new(Inner { signing, header, verifying, issuer: issuer.to_owned(), lifetime }))
     }
 
     /// How long a token lives.
@@ -103,38 +98,24 @@ impl TokenKeys {
         encode(&self.0.header, &claims, &self.0.signing).map_err(Error::internal)
     }
 
-    /// Whose token this is. Every fault of a token is the same refusal; which it was, the log says.
+    /// Whose token this is.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Caller> {
-        let refused = |why: &'static str| Error::unauthorized("Invalid or expired token").caused_by(why);
-        let header = jsonwebtoken::decode_header(token).map_err(|_| refused("not a token"))?;
-        if header
-            .typ
-            .as_deref()
-            .is_none_or(|typ| !typ.eq_ignore_ascii_case("at+jwt"))
+        let header = jsonwebtoken::decode_header(token).map_err(refused)?;
+        if header.typ.as_deref().is_none_or(|typ| !typ.eq_ignore_ascii_case("at+jwt"))
             || header.crit.is_some()
         {
             return Err(refused("not an access token by its header"));
         }
         let kid = header.kid.ok_or_else(|| refused("no key id"))?;
-        let (_, key) = self
-            .0
-            .verifying
-            .iter()
-            .find(|(id, _)| *id == kid)
-            .ok_or_else(|| refused("unknown key id"))?;
-        let claims = decode::<Claims>(token, key, &self.validation())
-            .map_err(|e| refused("").caused_by(e))?
-            .claims;
+        let (_, key) =
+            self.0.verifying.iter().find(|(id, _)| *id == kid).ok_or_else(|| refused("unknown key id"))?;
+        let claims = decode::<Claims>(token, key, &self.validation()).map_err(refused)?.claims;
         let now = now.as_seconds();
         let in_time = claims.exp > now - LEEWAY && claims.nbf <= now + LEEWAY && claims.iat <= now + LEEWAY;
         if claims.r#type != ACCESS || !in_time {
             return Err(refused("another type, expired or not yet valid"));
         }
-        Ok(Caller {
-            tenant: claims.tenant_id,
-            user: claims.sub,
-            session: claims.sid,
-        })
+        Ok(Caller { tenant: claims.tenant_id, user: claims.sub, session: claims.sid })
     }
 
     /// One algorithm, all claims required. Times are compared by [`verify`](Self::verify) with the injected clock.

@@ -17,38 +17,50 @@ const GRACE: Duration = Duration::from_secs(10);
 
 pub(super) async fn serve(app: &App, config: Config) -> std::result::Result<(), Faults> {
     bring_up_to_date(app, &config).await?;
-    let db = Db::open(&config.database).map_err(|e| fault("cannot open the database", &e))?;
+    let db = open(&config).await?;
     let demo_secret = if config.demo {
-        app.seed(&db, &Clock::System)
-            .await
-            .map_err(|e| fault("cannot seed the demo", &e))?;
-        Some(
-            demo_secret(&db)
-                .await
-                .map_err(|e| fault("cannot keep the demo's secret", &e))?,
-        )
+        app.seed(&db, &Clock::System).await.map_err(|e| fault("cannot seed the demo", &e))?;
+        Some(demo_secret(&db).await.map_err(|e| fault("cannot keep the demo's secret", &e))?)
     } else {
         None
     };
     let settings = CoreSettings::of(&config, demo_secret).map_err(|e| fault("cannot start", &e))?;
-    let core = app
-        .core(db.clone(), settings)
-        .map_err(|e| fault("cannot start", &e))?;
+    let core = app.core(db.clone(), settings).map_err(|e| fault("cannot start", &e))?;
     let address = SocketAddr::new(config.listen.host, config.listen.port);
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|e| {
-        vec![format!(
-            "cannot listen on {address}: {e}. Is it running already? PORT sets another"
-        )]
+        vec![format!("cannot listen on {address}: {e}. Is it running already? PORT sets another")]
     })?;
-    let address = listener
-        .local_addr()
-        .map_err(|e| vec![format!("cannot listen on {address}: {e}")])?;
+    let address = listener.local_addr().map_err(|e| vec![format!("cannot listen on {address}: {e}")])?;
     banner::print(&config, address);
     listen(listener, app.service(&core, &config.app_name)).await?;
     db.close();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Opens the database and sees that the service can work as the roles that are meant for it.
+async fn open(config: &Config) -> std::result::Result<Db, Faults> {
+    let db = Db::open(&config.database).map_err(|e| fault("cannot open the database", &e))?;
+    db.ping().await.map_err(|e| {
+        let mut faults = fault("cannot work with the database", &e);
+        if db.kind() == "postgresql" {
+            faults.push(
+                "DATABASE_URL: its role must be able to become the service's: \
+                 GRANT tenantry_login, tenantry_tenant, tenantry_system TO it"
+                    .to_owned(),
+            );
+        }
+        faults
+    })?;
+    let superuser = data::is_superuser(&config.database.target).await;
+    if superuser.map_err(|e| fault("cannot reach the database", &e))? {
+        tracing::warn!(
+            "DATABASE_URL names a superuser. Its rights are given up on every connection, but a role that has none is \
+             safer: docs/operations.md says how to make one"
+        );
+    }
+    Ok(db)
 }
 
 async fn listen(listener: TcpListener, service: crate::app::Service) -> std::result::Result<(), Faults> {
@@ -101,9 +113,8 @@ pub(super) async fn bring_up_to_date(app: &App, config: &Config) -> std::result:
     if config.auto_migrate {
         return app.migrate(target).await.map_err(|e| fault("cannot migrate", &e));
     }
-    let states = data::states(target, &app.migrations())
-        .await
-        .map_err(|e| fault("cannot reach the database", &e))?;
+    let states =
+        data::states(target, &app.migrations()).await.map_err(|e| fault("cannot reach the database", &e))?;
     match states.iter().filter(|state| !state.applied).count() {
         0 => Ok(()),
         behind => Err(vec![format!(

@@ -10,7 +10,7 @@ impl Environment {
     /// The process's variables over those of `.env` in the working directory. A `.env` that does not parse is a fault.
     pub fn load() -> Result<Self, String> {
         let mut variables = BTreeMap::new();
-        match dotenvy::dotenv_iter() {
+        match dotenvy::from_path_iter(".env") {
             Ok(lines) => {
                 for line in lines {
                     let (name, value) = line.map_err(|e| format!(".env: {e}"))?;
@@ -29,12 +29,7 @@ impl Environment {
 
     /// Exactly these: for tests.
     pub fn of<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        Self(
-            variables
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
-        )
+        Self(variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 }
 
@@ -58,20 +53,12 @@ pub(super) struct Reader<'e> {
 
 impl<'e> Reader<'e> {
     pub fn new(environment: &'e Environment) -> Self {
-        Self {
-            environment,
-            faults: Vec::new(),
-            settings: Vec::new(),
-        }
+        Self { environment, faults: Vec::new(), settings: Vec::new() }
     }
 
     /// A set and empty variable is as good as none.
     fn raw(&self, name: &str) -> Option<&'e str> {
-        self.environment
-            .0
-            .get(name)
-            .map(|value| value.trim())
-            .filter(|value| !value.is_empty())
+        self.environment.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
     pub fn fault(&mut self, name: &str, why: impl fmt::Display) {
@@ -79,11 +66,7 @@ impl<'e> Reader<'e> {
     }
 
     fn show(&mut self, name: &'static str, shown: impl fmt::Display, set: bool) {
-        self.settings.push(Setting {
-            name,
-            shown: shown.to_string(),
-            set,
-        });
+        self.settings.push(Setting { name, shown: shown.to_string(), set });
     }
 
     /// A variable read by `parse`, or the default.
@@ -117,9 +100,7 @@ impl<'e> Reader<'e> {
     ) -> T {
         self.parsed(name, default, |text| match text.parse() {
             Ok(number) if (least..=most).contains(&number) => Ok(number),
-            _ => Err(format!(
-                "must be a whole number from {least} to {most}, not {text:?}"
-            )),
+            _ => Err(format!("must be a whole number from {least} to {most}, not {text:?}")),
         })
     }
 
@@ -142,18 +123,12 @@ impl<'e> Reader<'e> {
         let joined = self.parsed(name, default.to_owned(), |text| {
             if text.starts_with('[') {
                 let list: Result<Vec<String>, _> = serde_json::from_str(text);
-                list.map(|list| list.join(","))
-                    .map_err(|e| format!("is not a JSON list of strings: {e}"))
+                list.map(|list| list.join(",")).map_err(|e| format!("is not a JSON list of strings: {e}"))
             } else {
                 Ok(text.to_owned())
             }
         });
-        joined
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-            .map(str::to_owned)
-            .collect()
+        joined.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
     }
 
     /// A secret, from the variable, one of its other names, or the file that `…_FILE` names. Shown as set or not.
@@ -174,11 +149,7 @@ impl<'e> Reader<'e> {
                 (None, None) => {}
             }
         }
-        self.show(
-            name,
-            if found.is_some() { "********" } else { "" },
-            found.is_some(),
-        );
+        self.show(name, if found.is_some() { "********" } else { "" }, found.is_some());
         found.map(SecretString::from)
     }
 
@@ -186,7 +157,11 @@ impl<'e> Reader<'e> {
     pub fn url(&mut self, name: &'static str) -> Option<String> {
         let file = format!("{name}_FILE");
         let value = match (self.raw(name), self.raw(&file)) {
-            (Some(value), _) => Some(value.to_owned()),
+            (Some(value), None) => Some(value.to_owned()),
+            (Some(value), Some(_)) => {
+                self.fault(name, format!("set either {name} or {file}, not both"));
+                Some(value.to_owned())
+            }
             (None, Some(path)) => match std::fs::read_to_string(path) {
                 Ok(value) => Some(value.trim().to_owned()),
                 Err(e) => {
@@ -196,11 +171,7 @@ impl<'e> Reader<'e> {
             },
             (None, None) => None,
         };
-        self.show(
-            name,
-            value.as_deref().map_or(String::new(), masked_url),
-            value.is_some(),
-        );
+        self.show(name, value.as_deref().map_or(String::new(), masked_url), value.is_some());
         value
     }
 }

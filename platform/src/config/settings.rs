@@ -87,11 +87,7 @@ impl Config {
     /// Reads it; every fault at once, one a line.
     pub fn load(environment: &Environment) -> Result<Self, Vec<String>> {
         let (config, faults, _) = Self::read(environment);
-        if faults.is_empty() {
-            Ok(config)
-        } else {
-            Err(faults)
-        }
+        if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
 
     /// The configuration as far as it can be read, what is wrong with it, and every setting for display.
@@ -155,9 +151,7 @@ impl Config {
 fn environment_name(text: &str) -> Result<String, String> {
     match text {
         "development" | "test" | "staging" | "production" => Ok(text.to_owned()),
-        _ => Err(format!(
-            "must be development, test, staging or production, not {text:?}"
-        )),
+        _ => Err(format!("must be development, test, staging or production, not {text:?}")),
     }
 }
 
@@ -187,9 +181,7 @@ fn database_target(r: &mut Reader<'_>, production: bool) -> (bool, DatabaseTarge
 fn listen(r: &mut Reader<'_>, demo: bool) -> ListenSettings {
     let address = |text: &str| match text {
         "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
-        _ => text
-            .parse()
-            .map_err(|_| format!("must be an IP address, not {text:?}")),
+        _ => text.parse().map_err(|_| format!("must be an IP address, not {text:?}")),
     };
     let host = r.parsed("HOST", IpAddr::from([127, 0, 0, 1]), address);
     let public = r.flag("DEMO_ALLOW_PUBLIC", false);
@@ -200,40 +192,24 @@ fn listen(r: &mut Reader<'_>, demo: bool) -> ListenSettings {
         );
     }
     let port = r.number("PORT", 8000, 0, u16::MAX);
-    let public_url = r.parsed(
-        "PUBLIC_URL",
-        "http://localhost:8000".to_owned(),
-        |text| match url::Url::parse(text) {
+    let public_url =
+        r.parsed("PUBLIC_URL", "http://localhost:8000".to_owned(), |text| match url::Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
                 Ok(text.trim_end_matches('/').to_owned())
             }
             _ => Err(format!("must be an http or https address, not {text:?}")),
-        },
-    );
-    ListenSettings {
-        host,
-        port,
-        public_url,
-    }
+        });
+    ListenSettings { host, port, public_url }
 }
 
 /// Examples that are in public, in this and in other projects' documentation.
-const KNOWN: [&str; 6] = [
-    "change-me",
-    "changeme",
-    "your-secret",
-    "your_secret",
-    "supersecret",
-    "example",
-];
+const KNOWN: [&str; 6] = ["change-me", "changeme", "your-secret", "your_secret", "supersecret", "example"];
 
 fn secret_fault(secret: &str) -> Option<String> {
     let lower = secret.to_ascii_lowercase();
     let distinct = secret.chars().collect::<std::collections::BTreeSet<_>>().len();
     if secret.chars().count() < SHORTEST_SECRET {
-        Some(format!(
-            "must be at least {SHORTEST_SECRET} characters: `openssl rand -base64 48` makes one"
-        ))
+        Some(format!("must be at least {SHORTEST_SECRET} characters: `openssl rand -base64 48` makes one"))
     } else if distinct < 8 || KNOWN.iter().any(|known| lower.contains(known)) {
         Some("is an example or too simple: `openssl rand -base64 48` makes a good one".to_owned())
     } else {
@@ -258,25 +234,12 @@ fn secrets(r: &mut Reader<'_>, demo: bool) -> SecretSettings {
     });
     let previous = r.secret("JWT_PREVIOUS_KEYS", &[]);
     let previous = previous.as_ref().map_or("", |all| all.expose_secret());
-    let previous_keys: Vec<_> = previous
-        .split(',')
-        .map(str::trim)
-        .filter(|key| !key.is_empty())
-        .map(SecretString::from)
-        .collect();
-    if previous_keys
-        .iter()
-        .any(|key| key.expose_secret().chars().count() < SHORTEST_SECRET)
-    {
-        r.fault(
-            "JWT_PREVIOUS_KEYS",
-            format!("each must be at least {SHORTEST_SECRET} characters"),
-        );
+    let previous_keys: Vec<_> =
+        previous.split(',').map(str::trim).filter(|key| !key.is_empty()).map(SecretString::from).collect();
+    if previous_keys.iter().any(|key| key.expose_secret().chars().count() < SHORTEST_SECRET) {
+        r.fault("JWT_PREVIOUS_KEYS", format!("each must be at least {SHORTEST_SECRET} characters"));
     }
-    SecretSettings {
-        secret_key,
-        previous_keys,
-    }
+    SecretSettings { secret_key, previous_keys }
 }
 
 fn auth(r: &mut Reader<'_>) -> AuthSettings {
@@ -295,11 +258,7 @@ fn passwords(r: &mut Reader<'_>, demo: bool) -> Scheme {
     });
     let least = if demo { 4 } else { 10 };
     let cost = r.number("BCRYPT_COST", 12, least, 16);
-    if scheme == "bcrypt" {
-        Scheme::Bcrypt(cost)
-    } else {
-        Scheme::Argon2id
-    }
+    if scheme == "bcrypt" { Scheme::Bcrypt(cost) } else { Scheme::Argon2id }
 }
 
 fn mail(r: &mut Reader<'_>, demo: bool) -> Mail {
@@ -307,10 +266,7 @@ fn mail(r: &mut Reader<'_>, demo: bool) -> Mail {
     let from = r.text("MAIL_FROM", "");
     match url {
         Some(_) if from.is_empty() => {
-            r.fault(
-                "MAIL_FROM",
-                "required with SMTP_URL: the address that mail comes from",
-            );
+            r.fault("MAIL_FROM", "required with SMTP_URL: the address that mail comes from");
             Mail::Off
         }
         Some(url) => Mail::Smtp(SmtpSettings { url, from }),
@@ -331,30 +287,19 @@ fn origins(r: &mut Reader<'_>, production: bool) -> Vec<String> {
             };
             r.fault("ALLOWED_ORIGINS", format!("{origin}: {why}, name each origin"));
         } else if !plain {
-            r.fault(
-                "ALLOWED_ORIGINS",
-                format!("{origin} is not an origin such as https://app.example.com"),
-            );
+            r.fault("ALLOWED_ORIGINS", format!("{origin} is not an origin such as https://app.example.com"));
         }
     }
     origins
 }
 
 fn log_format(r: &mut Reader<'_>) -> LogFormat {
-    let default = if LogFormat::detect() == LogFormat::Pretty {
-        "pretty"
-    } else {
-        "json"
-    };
+    let default = if LogFormat::detect() == LogFormat::Pretty { "pretty" } else { "json" };
     let format = r.parsed("LOG_FORMAT", default.to_owned(), |text| match text {
         "pretty" | "json" => Ok(text.to_owned()),
         _ => Err(format!("must be pretty or json, not {text:?}")),
     });
-    if format == "pretty" {
-        LogFormat::Pretty
-    } else {
-        LogFormat::Json
-    }
+    if format == "pretty" { LogFormat::Pretty } else { LogFormat::Json }
 }
 
 #[cfg(test)]
@@ -364,19 +309,14 @@ mod tests {
     const GOOD: &str = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5";
 
     fn faults(variables: &[(&str, &str)]) -> Vec<String> {
-        Config::load(&Environment::of(variables.iter().copied()))
-            .err()
-            .unwrap_or_default()
+        Config::load(&Environment::of(variables.iter().copied())).err().unwrap_or_default()
     }
 
     #[test]
     fn nothing_configured_is_the_demo() {
         let config = Config::load(&Environment::default()).unwrap();
         assert!(config.demo && config.auto_migrate && config.http.docs && !config.production);
-        assert_eq!(
-            (config.listen.host.to_string(), config.listen.port),
-            ("127.0.0.1".to_owned(), 8000)
-        );
+        assert_eq!((config.listen.host.to_string(), config.listen.port), ("127.0.0.1".to_owned(), 8000));
     }
 
     #[test]
@@ -403,18 +343,12 @@ mod tests {
             "REFRESH_REUSE_GRACE_SECONDS",
         ] {
             assert_eq!(
-                found
-                    .iter()
-                    .filter(|f| f.starts_with(&format!("{name}: ")))
-                    .count(),
+                found.iter().filter(|f| f.starts_with(&format!("{name}: "))).count(),
                 1,
                 "{name}: {found:#?}"
             );
         }
-        assert!(
-            !found.iter().any(|f| f.contains("short")),
-            "a secret is not repeated"
-        );
+        assert!(!found.iter().any(|f| f.contains("short")), "a secret is not repeated");
     }
 
     #[test]
@@ -432,10 +366,7 @@ mod tests {
         let (config, faults, settings) = Config::read(&environment);
         assert_eq!(faults, Vec::<String>::new());
         assert_eq!(config.secrets.secret_key.as_ref().unwrap().expose_secret(), GOOD);
-        assert_eq!(
-            config.http.allowed_origins,
-            ["https://a.example", "https://b.example"]
-        );
+        assert_eq!(config.http.allowed_origins, ["https://a.example", "https://b.example"]);
         let shown = format!("{settings:?} {config:?}");
         assert!(!shown.contains(GOOD) && !shown.contains("hunter2"), "{shown}");
         std::fs::remove_file(file).unwrap();
@@ -456,14 +387,7 @@ mod tests {
             faults(&[("DATABASE_URL", "sqlite:///tmp/x.db"), ("JWT_SECRET", GOOD)]),
             Vec::<String>::new()
         );
-        assert_eq!(
-            faults(&[("HOST", "0.0.0.0")]).len(),
-            1,
-            "the demo is for this machine"
-        );
-        assert_eq!(
-            faults(&[("HOST", "0.0.0.0"), ("DEMO_ALLOW_PUBLIC", "true")]),
-            Vec::<String>::new()
-        );
+        assert_eq!(faults(&[("HOST", "0.0.0.0")]).len(), 1, "the demo is for this machine");
+        assert_eq!(faults(&[("HOST", "0.0.0.0"), ("DEMO_ALLOW_PUBLIC", "true")]), Vec::<String>::new());
     }
 }

@@ -27,9 +27,7 @@ pub fn id_at(instant: Timestamp) -> Result<Uuid> {
 
 /// When the bearer of this identifier was made, to the millisecond.
 pub fn made_at(id: Uuid) -> Timestamp {
-    let millis = id.as_bytes()[..6]
-        .iter()
-        .fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte));
+    let millis = id.as_bytes()[..6].iter().fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte));
     Timestamp::from_micros(millis * 1000)
 }
 

@@ -14,7 +14,7 @@ mod system;
 mod tenant;
 
 pub use id::{first_at, id_at, made_at, new_id};
-pub use migrate::{MigrationState, Migrations, migrate, states};
+pub use migrate::{MigrationState, Migrations, is_superuser, migrate, states};
 pub use row::{Column, FromRow, Param, Row};
 pub use settings::{DatabaseSettings, DatabaseTarget};
 pub use sql::Sql;
@@ -22,9 +22,18 @@ pub use system::{SystemConn, SystemReason, SystemSql};
 pub use tenant::{Gate, TenantConn};
 
 use crate::{error::Result, values::Timestamp};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tenant::Backend;
 use uuid::Uuid;
+
+/// How long a statement may run.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may wait for what another holds.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a statement waits for those before it to be sent. Only one that was polled and set aside takes this long.
+const TURN: Duration = Duration::from_secs(5);
+/// What is wrong then.
+const SET_ASIDE: &str = "a statement waited for one before it that was polled and set aside";
 
 /// Whether a transaction may change anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,15 +83,7 @@ impl Db {
 
     /// A transaction of this tenant, behind a gate that is asked in the flight that opens it.
     pub(crate) fn tenant(&self, tenant: Uuid, mode: Mode, now: Timestamp, gate: Arc<dyn Gate>) -> TenantConn {
-        TenantConn::new(
-            self.begin(Opening {
-                mode,
-                tenant: Some(tenant),
-                gate: Some(gate),
-            }),
-            tenant,
-            now,
-        )
+        TenantConn::new(self.begin(Opening { mode, tenant: Some(tenant), gate: Some(gate) }), tenant, now)
     }
 
     /// Runs a use case for a tenant without anybody signed in: what happens before a session is there.
@@ -94,11 +95,7 @@ impl Db {
         work: impl AsyncFnOnce(&TenantConn) -> Result<T>,
     ) -> Result<T> {
         reason.count();
-        let opening = Opening {
-            mode: Mode::Write,
-            tenant: Some(tenant),
-            gate: None,
-        };
+        let opening = Opening { mode: Mode::Write, tenant: Some(tenant), gate: None };
         let conn = TenantConn::new(self.begin(opening), tenant, now);
         let value = work(&conn).await?;
         conn.commit().await?;
@@ -113,11 +110,7 @@ impl Db {
         work: impl AsyncFnOnce(&SystemConn) -> Result<T>,
     ) -> Result<T> {
         reason.count();
-        let conn = SystemConn::new(self.begin(Opening {
-            mode,
-            tenant: None,
-            gate: None,
-        }));
+        let conn = SystemConn::new(self.begin(Opening { mode, tenant: None, gate: None }));
         let value = work(&conn).await?;
         conn.commit().await?;
         Ok(value)
@@ -125,8 +118,7 @@ impl Db {
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<()> {
-        self.system(SystemReason::Health, Mode::Read, async |conn| conn.alive().await)
-            .await
+        self.system(SystemReason::Health, Mode::Read, async |conn| conn.alive().await).await
     }
 
     /// Which of the two it is, for the log and for readiness.

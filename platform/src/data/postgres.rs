@@ -4,7 +4,10 @@
 //! its start, which may do nothing: what is sent behind a `BEGIN` that failed is refused, also where `DATABASE_URL` names
 //! a superuser. A transaction becomes `tenantry_tenant`, which owns nothing and sees the rows of `app.tenant_id` alone, or
 //! `tenantry_system`.
-use super::{DatabaseSettings, Mode, Opening, Param, Row as AnyRow, settings::PostgresTarget};
+use super::{
+    DatabaseSettings, LOCK_TIMEOUT, Mode, Opening, Param, Row as AnyRow, SET_ASIDE, STATEMENT_TIMEOUT, TURN,
+    settings::PostgresTarget,
+};
 use crate::error::{Error, Result};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use futures_util::{
@@ -26,11 +29,17 @@ use uuid::Uuid;
 
 /// Set on every connection, so that nothing waits for ever. Generic plans: with `LIMIT $n` PostgreSQL otherwise plans a
 /// list anew at every call.
-const SESSION: &str = "-c role=tenantry_login -c statement_timeout=5s -c lock_timeout=2s \
-     -c idle_in_transaction_session_timeout=10s -c plan_cache_mode=force_generic_plan";
+fn session() -> String {
+    let [statement, lock, idle] =
+        [STATEMENT_TIMEOUT, LOCK_TIMEOUT, IDLE_IN_TRANSACTION_TIMEOUT].map(|limit| limit.as_millis());
+    format!(
+        "-c role=tenantry_login -c statement_timeout={statement} -c lock_timeout={lock} \
+         -c idle_in_transaction_session_timeout={idle} -c plan_cache_mode=force_generic_plan"
+    )
+}
 
-/// How long a statement waits for those before it to be sent. Only one that was polled and set aside takes this long.
-const TURN: Duration = Duration::from_secs(5);
+/// How long a transaction may be open without a statement under way.
+const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub(super) struct Server(Pool);
@@ -38,20 +47,14 @@ pub(super) struct Server(Pool);
 impl Server {
     pub fn new(target: PostgresTarget, settings: &DatabaseSettings) -> Result<Self> {
         let mut config = target.config.clone();
-        let options = config
-            .get_options()
-            .map_or_else(|| SESSION.to_owned(), |own| format!("{own} {SESSION}"));
+        let options = [config.get_options().unwrap_or_default(), &session()].join(" ");
         limits(&mut config).options(options);
         // `Fast` costs no flight: a connection comes back with its ROLLBACK or COMMIT already in the pipeline.
-        let recycling = ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
-        };
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = match target.tls_config()? {
-            Some(tls) => Manager::from_config(
-                config,
-                tokio_postgres_rustls::MakeRustlsConnect::new(tls),
-                recycling,
-            ),
+            Some(tls) => {
+                Manager::from_config(config, tokio_postgres_rustls::MakeRustlsConnect::new(tls), recycling)
+            }
             None => Manager::from_config(config, NoTls, recycling),
         };
         Pool::builder(manager)
@@ -107,20 +110,13 @@ impl PostgresTarget {
             use rustls::pki_types::{CertificateDer, pem::PemObject};
             let unreadable = |e| Error::internal(format!("sslrootcert {}: {e}", path.display()));
             for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-                roots
-                    .add(certificate.map_err(unreadable)?)
-                    .map_err(Error::internal)?;
+                roots.add(certificate.map_err(unreadable)?).map_err(Error::internal)?;
             }
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let versions =
             rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        Ok(Some(
-            versions
-                .map_err(Error::internal)?
-                .with_root_certificates(roots)
-                .with_no_client_auth(),
-        ))
+        Ok(Some(versions.map_err(Error::internal)?.with_root_certificates(roots).with_no_client_auth()))
     }
 }
 
@@ -139,15 +135,13 @@ pub(super) struct PgTx {
 struct Turn {
     conn: Option<Arc<Object>>,
     opened: Option<Opened>,
+    /// Why it could not begin. It is not tried again: each try may wait as long as the first.
+    failed: Option<Error>,
 }
 
 impl PgTx {
     pub fn new(server: Server, opening: Opening) -> Self {
-        Self {
-            server,
-            opening,
-            turn: Mutex::default(),
-        }
+        Self { server, opening, turn: Mutex::default() }
     }
 
     pub async fn run(
@@ -159,10 +153,8 @@ impl PgTx {
         let (mut turn, conn, question) = self.take_turn().await?;
         let statement = self.prepared(&conn, sql).await?;
         let tenant = tenant.map(|tenant| tenant as &(dyn ToSql + Sync));
-        let bound: Vec<_> = tenant
-            .into_iter()
-            .chain(params.iter().map(|p| *p as &(dyn ToSql + Sync)))
-            .collect();
+        let bound: Vec<_> =
+            tenant.into_iter().chain(params.iter().map(|p| *p as &(dyn ToSql + Sync))).collect();
         let mut answer = pin!(async {
             let mut rows = pin!(conn.query_raw(&statement, bound).await?);
             let mut all = Vec::new();
@@ -182,12 +174,15 @@ impl PgTx {
             Poll::Ready(answer) => answer,
             Poll::Pending => answer.await,
         };
-        answer.map_err(|e| {
-            if stale(&e) {
-                conn.statement_cache.clear(); // the schema has changed under a prepared statement
-            }
-            classified(e)
+        answer.map_err(|e| match self.opening.mode {
+            // not the server, which may be read-only for a moment, but the use case
+            Mode::Read if e.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => Error::internal(e),
+            _ => failed(&conn, e),
         })
+    }
+
+    pub async fn connected(&self) -> Result<()> {
+        self.take_turn().await.map(drop)
     }
 
     pub async fn check(&self) -> Result<()> {
@@ -214,16 +209,25 @@ impl PgTx {
     }
 
     async fn take_turn(&self) -> Result<(MutexGuard<'_, Turn>, Arc<Object>, Option<Statement>)> {
-        let waited = || Error::internal("a statement waited for one before it that was polled and set aside");
-        let mut turn = tokio::time::timeout(TURN, self.turn.lock())
-            .await
-            .map_err(|_| waited())?;
+        let turn = tokio::time::timeout(TURN, self.turn.lock()).await;
+        let mut turn = turn.map_err(|_| Error::internal(SET_ASIDE))?;
+        if let Some(error) = &turn.failed {
+            return Err(error.clone());
+        }
+        match self.ready(&mut turn).await {
+            Ok((conn, question)) => Ok((turn, conn, question)),
+            Err(error) => {
+                turn.failed = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    /// A connection and, for the first statement on it, the question of the gate.
+    async fn ready(&self, turn: &mut Turn) -> Result<(Arc<Object>, Option<Statement>)> {
         let conn = match &turn.conn {
             Some(conn) => conn.clone(),
-            None => turn
-                .conn
-                .insert(Arc::new(self.server.0.get().await.map_err(out_of_reach)?))
-                .clone(),
+            None => turn.conn.insert(Arc::new(self.server.0.get().await.map_err(out_of_reach)?)).clone(),
         };
         let question = match &self.opening.gate {
             Some(gate) if turn.opened.is_none() => {
@@ -231,21 +235,17 @@ impl PgTx {
             }
             _ => None,
         };
-        Ok((turn, conn, question))
+        Ok((conn, question))
     }
 
     async fn prepared(&self, conn: &Object, sql: &str) -> Result<Statement> {
-        conn.prepare_typed_cached(sql, &[] as &[Type])
-            .await
-            .map_err(classified)
+        conn.prepare_typed_cached(sql, &[] as &[Type]).await.map_err(classified)
     }
 
     fn open(&self, turn: &mut Turn, conn: &Arc<Object>, question: Option<Statement>) -> Opened {
-        let opened = turn.opened.get_or_insert_with(|| {
-            opening(conn.clone(), self.opening.clone(), question)
-                .boxed()
-                .shared()
-        });
+        let opened = turn
+            .opened
+            .get_or_insert_with(|| opening(conn.clone(), self.opening.clone(), question).boxed().shared());
         opened.clone()
     }
 }
@@ -263,25 +263,25 @@ async fn opening(conn: Arc<Object>, opening: Opening, question: Option<Statement
         ),
         None => format!("BEGIN {access}; SET LOCAL ROLE tenantry_system"),
     };
+    let begin = async { conn.batch_execute(&begin).await.map_err(not_begun) };
     let (Some(gate), Some(question), Some(tenant)) = (&opening.gate, question, opening.tenant) else {
-        return conn.batch_execute(&begin).await.map_err(classified);
+        return begin.await;
     };
     let (_, params) = gate.question();
     let tenant: &(dyn ToSql + Sync) = &tenant;
-    let params: Vec<_> = std::iter::once(tenant)
-        .chain(params.into_iter().map(|p| p as &(dyn ToSql + Sync)))
-        .collect();
-    let ((), row) =
-        try_join!(conn.batch_execute(&begin), conn.query_opt(&question, &params)).map_err(classified)?;
+    let params: Vec<_> =
+        std::iter::once(tenant).chain(params.into_iter().map(|p| p as &(dyn ToSql + Sync))).collect();
+    let answer = async { conn.query_opt(&question, &params).await.map_err(|e| failed(&conn, e)) };
+    let ((), row) = try_join!(begin, answer)?;
     gate.admit(row.as_ref().map(AnyRow::Postgres))
 }
 
 /// However else a transaction is left - an error, a panic, a client that went away - its ROLLBACK is in the pipeline before
-/// anybody can get the connection, and the task keeps it out of the pool until a statement still running has ended.
+/// anybody can get the connection, and the task keeps it out of the pool until a statement that still runs, or waits
+/// for a lock to be prepared, has ended.
 impl Drop for PgTx {
     fn drop(&mut self) {
-        let turn = self.turn.get_mut();
-        let (Some(conn), Some(_)) = (turn.conn.take(), turn.opened.take()) else {
+        let Some(conn) = self.turn.get_mut().conn.take() else {
             return;
         };
         let mut rollback = async move { conn.batch_execute("ROLLBACK").await }.boxed();
@@ -300,10 +300,25 @@ fn out_of_reach(error: PoolError) -> Error {
     }
 }
 
+/// A statement failed. If the schema has changed under it, this connection prepares its statements anew.
+fn failed(conn: &Object, error: tokio_postgres::Error) -> Error {
+    if stale(&error) {
+        conn.statement_cache.clear();
+    }
+    classified(error)
+}
+
+/// A server that is only a copy of another takes no writes, until it is made the first.
+fn not_begun(error: tokio_postgres::Error) -> Error {
+    if error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) {
+        Error::unavailable(error)
+    } else {
+        classified(error)
+    }
+}
+
 fn stale(error: &tokio_postgres::Error) -> bool {
-    let cached_plan = error
-        .as_db_error()
-        .is_some_and(|e| e.message().starts_with("cached plan"));
+    let cached_plan = error.as_db_error().is_some_and(|e| e.message().starts_with("cached plan"));
     cached_plan || error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)
 }
 
@@ -317,7 +332,6 @@ fn classified(error: tokio_postgres::Error) -> Error {
                     &SqlState::LOCK_NOT_AVAILABLE,
                     &SqlState::T_R_SERIALIZATION_FAILURE,
                     &SqlState::T_R_DEADLOCK_DETECTED,
-                    &SqlState::READ_ONLY_SQL_TRANSACTION,
                     &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
                 ]
                 .contains(&code)
@@ -328,11 +342,7 @@ fn classified(error: tokio_postgres::Error) -> Error {
     let ours = error.code().is_none()
         && std::error::Error::source(&error)
             .is_some_and(|cause| cause.is::<tokio_postgres::types::WrongType>());
-    if passing && !ours {
-        Error::unavailable(error)
-    } else {
-        Error::internal(error)
-    }
+    if passing && !ours { Error::unavailable(error) } else { Error::internal(error) }
 }
 
 /// An error and what caused it, in one line: the driver's own text says no more than "db error".

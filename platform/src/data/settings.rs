@@ -97,9 +97,5 @@ fn postgres(rest: &str) -> Result<DatabaseTarget, String> {
     } else {
         tokio_postgres::config::SslMode::Disable
     });
-    Ok(DatabaseTarget::Postgres(Box::new(PostgresTarget {
-        config,
-        tls,
-        root_certificate,
-    })))
+    Ok(DatabaseTarget::Postgres(Box::new(PostgresTarget { config, tls, root_certificate })))
 }

@@ -1,19 +1,21 @@
 //! SQLite: the same transactions over one writer and several readers of a file in WAL mode.
-use super::{DatabaseSettings, FromRow, Mode, Opening, Param, Row};
+use super::{
+    DatabaseSettings, FromRow, LOCK_TIMEOUT, Mode, Opening, Param, Row, SET_ASIDE, STATEMENT_TIMEOUT, TURN,
+};
 use crate::{
     error::{Error, Result},
     values::Timestamp,
 };
 use rusqlite::{Connection, ErrorCode, functions::FunctionFlags};
 use std::{
-    ops::Deref,
+    ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     sync::{self, Arc},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
-    sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
+    sync::{Mutex, MutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
 };
 use uuid::Uuid;
 
@@ -67,7 +69,7 @@ fn lock(readers: &sync::Mutex<Vec<Connection>>) -> sync::MutexGuard<'_, Vec<Conn
 pub(super) fn connect(path: &Path, durable: bool) -> Result<Connection> {
     let conn = Connection::open(path).map_err(|e| Error::unavailable(format!("{}: {e}", path.display())))?;
     let synchronous = if durable { "FULL" } else { "NORMAL" };
-    conn.busy_timeout(Duration::from_secs(2)).map_err(classified)?;
+    conn.busy_timeout(LOCK_TIMEOUT).map_err(classified)?;
     conn.execute_batch(&format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON; \
          PRAGMA trusted_schema = OFF; PRAGMA cache_size = -2000"
@@ -99,20 +101,32 @@ impl Deref for Held {
     }
 }
 
-/// `open` is `None` until the first statement, and again once the transaction has ended.
+impl DerefMut for Held {
+    fn deref_mut(&mut self) -> &mut Connection {
+        match self {
+            Self::Reader(conn, _) => conn,
+            Self::Writer(conn) => conn,
+        }
+    }
+}
+
 pub(super) struct LiteTx {
     files: Arc<Files>,
     opening: Opening,
-    open: Mutex<Option<Held>>,
+    turn: Mutex<Turn>,
+}
+
+/// `held` is `None` until the first statement, and again once the transaction has ended.
+#[derive(Default)]
+struct Turn {
+    held: Option<Held>,
+    /// Why it could not begin. It is not tried again: each try may wait as long as the first.
+    failed: Option<Error>,
 }
 
 impl LiteTx {
     pub fn new(files: Arc<Files>, opening: Opening) -> Self {
-        Self {
-            files,
-            opening,
-            open: Mutex::default(),
-        }
+        Self { files, opening, turn: Mutex::default() }
     }
 
     pub async fn run<T: FromRow>(
@@ -121,55 +135,67 @@ impl LiteTx {
         tenant: Option<&Uuid>,
         params: &[&dyn Param],
     ) -> Result<(Vec<T>, u64)> {
-        let mut open = self.open.lock().await;
-        let conn = self.opened(&mut open).await?;
-        blocking(|| query(conn, sql, tenant, params, T::from_row))
+        let mut turn = self.take_turn().await?;
+        let conn = self.opened(&mut turn).await?;
+        blocking(|| query(conn, self.opening.mode, sql, tenant, params, T::from_row))
     }
 
     pub async fn check(&self) -> Result<()> {
-        self.opened(&mut *self.open.lock().await).await.map(drop)
+        self.opened(&mut *self.take_turn().await?).await.map(drop)
+    }
+
+    /// Waits for the statements before it, of which one may wait for the writer. See [`TURN`].
+    async fn take_turn(&self) -> Result<MutexGuard<'_, Turn>> {
+        let turn = tokio::time::timeout(TURN, self.turn.lock()).await;
+        turn.map_err(|_| Error::internal(SET_ASIDE))
     }
 
     pub async fn commit(mut self) -> Result<()> {
         if self.opening.mode == Mode::Read {
             return Ok(());
         }
-        let Some(conn) = self.open.get_mut() else {
+        let held = &mut self.turn.get_mut().held;
+        let Some(conn) = held else {
             return Ok(());
         };
         blocking(|| conn.execute_batch("COMMIT")).map_err(classified)?; // if it fails, the drop rolls back
-        *self.open.get_mut() = None;
+        *held = None;
         Ok(())
     }
 
-    async fn opened<'o>(&self, open: &'o mut Option<Held>) -> Result<&'o Held> {
-        if open.is_none() {
-            let held = self.files.hold(self.opening.mode).await?;
-            let held = open.insert(held); // first, so that whatever happens next is rolled back
-            let begin = match self.opening.mode {
-                Mode::Read => "PRAGMA query_only = ON; BEGIN",
-                Mode::Write => "BEGIN IMMEDIATE",
-            };
-            let admitted = blocking(|| {
-                held.execute_batch(begin).map_err(classified)?;
-                self.ask(held)
-            });
-            if let Err(refusal) = admitted {
-                self.end(open.take());
-                return Err(refusal);
-            }
+    async fn opened<'t>(&self, turn: &'t mut Turn) -> Result<&'t mut Held> {
+        if let Some(error) = &turn.failed {
+            return Err(error.clone());
         }
-        open.as_ref()
-            .ok_or_else(|| Error::internal("a transaction was not opened"))
+        if turn.held.is_none()
+            && let Err(error) = self.open(&mut turn.held).await
+        {
+            self.end(turn.held.take());
+            turn.failed = Some(error.clone());
+            return Err(error);
+        }
+        turn.held.as_mut().ok_or_else(|| Error::internal("a transaction was not opened"))
     }
 
-    fn ask(&self, conn: &Connection) -> Result<()> {
+    async fn open(&self, held: &mut Option<Held>) -> Result<()> {
+        let conn = held.insert(self.files.hold(self.opening.mode).await?); // so that whatever is next is rolled back
+        let begin = match self.opening.mode {
+            Mode::Read => "PRAGMA query_only = ON; BEGIN",
+            Mode::Write => "BEGIN IMMEDIATE",
+        };
+        blocking(|| {
+            conn.execute_batch(begin).map_err(classified)?;
+            self.ask(conn)
+        })
+    }
+
+    fn ask(&self, conn: &mut Connection) -> Result<()> {
         let (Some(gate), tenant) = (&self.opening.gate, self.opening.tenant) else {
             return Ok(());
         };
         let (sql, params) = gate.question();
         let mut outcome = None;
-        query(conn, sql.sqlite, tenant.as_ref(), &params, |row| {
+        query(conn, Mode::Read, sql.sqlite, tenant.as_ref(), &params, |row| {
             outcome.get_or_insert_with(|| {
                 gate.admit(Some(Row::Sqlite(match row {
                     Row::Sqlite(row) => row,
@@ -193,22 +219,51 @@ impl LiteTx {
 
 impl Drop for LiteTx {
     fn drop(&mut self) {
-        let held = self.open.get_mut().take();
+        let held = self.turn.get_mut().held.take();
         self.end(held);
     }
 }
 
-/// Parameters are bound by name: to SQLite `$2` is a name, and its number is its place of first appearance.
+/// How many of its virtual machine's steps SQLite takes between two looks at the clock; some microseconds.
+const STEPS: i32 = 1000;
+
+/// Runs a statement, but not for ever.
 fn query<T>(
+    conn: &mut Connection,
+    mode: Mode,
+    sql: &str,
+    tenant: Option<&Uuid>,
+    params: &[&dyn Param],
+    read: impl FnMut(&Row<'_>) -> Result<T>,
+) -> Result<(Vec<T>, u64)> {
+    let began = Instant::now();
+    conn.progress_handler(STEPS, Some(move || began.elapsed() > STATEMENT_TIMEOUT)).map_err(classified)?;
+    let answer = answer(conn, mode, sql, tenant, params, read);
+    conn.progress_handler(0, None::<fn() -> bool>).map_err(classified)?;
+    answer
+}
+
+/// Parameters are bound by name: to SQLite `$2` is a name, and its number is its place of first appearance.
+fn answer<T>(
     conn: &Connection,
+    mode: Mode,
     sql: &str,
     tenant: Option<&Uuid>,
     params: &[&dyn Param],
     mut read: impl FnMut(&Row<'_>) -> Result<T>,
 ) -> Result<(Vec<T>, u64)> {
     let mut statement = conn.prepare_cached(sql).map_err(classified)?;
-    let tenant = tenant.map(|tenant| tenant as &dyn Param);
-    for (i, param) in tenant.into_iter().chain(params.iter().copied()).enumerate() {
+    if mode == Mode::Read && !statement.readonly() {
+        return Err(Error::internal("a statement changes rows in a transaction that reads"));
+    }
+    let params: Vec<_> =
+        tenant.into_iter().map(|tenant| tenant as &dyn Param).chain(params.iter().copied()).collect();
+    let taken = statement.parameter_count();
+    if params.len() != taken {
+        let given = params.len();
+        return Err(Error::internal(format!("a statement takes {taken} parameters and was given {given}")));
+    }
+    for (i, param) in params.into_iter().enumerate() {
         let name = format!("${}", i + 1);
         let index = statement.parameter_index(&name).map_err(classified)?;
         let index = index.ok_or_else(|| Error::internal(format!("a statement has no parameter {name}")))?;
@@ -230,14 +285,16 @@ pub(super) fn blocking<T>(f: impl FnOnce() -> T) -> T {
     }
 }
 
-/// A full, read-only or busy disk passes; the rest is a fault of ours.
+/// A full, read-only or busy disk passes, and so does a statement that took too long; the rest is a fault of ours.
 pub(super) fn classified(error: rusqlite::Error) -> Error {
     use ErrorCode::{
-        CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, ReadOnly, SystemIoFailure,
+        CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OperationInterrupted, OutOfMemory, ReadOnly,
+        SystemIoFailure,
     };
     match error.sqlite_error_code() {
         Some(
-            CannotOpen | DatabaseBusy | DatabaseLocked | DiskFull | OutOfMemory | ReadOnly | SystemIoFailure,
+            CannotOpen | DatabaseBusy | DatabaseLocked | DiskFull | OperationInterrupted | OutOfMemory
+            | ReadOnly | SystemIoFailure,
         ) => Error::unavailable(error),
         _ => Error::internal(error),
     }

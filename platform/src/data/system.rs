@@ -67,10 +67,7 @@ pub struct SystemConn {
 
 impl SystemConn {
     pub(super) fn new(backend: Backend) -> Self {
-        Self {
-            backend,
-            unsettled: AtomicUsize::new(0),
-        }
+        Self { backend, unsettled: AtomicUsize::new(0) }
     }
 
     pub(crate) async fn fetch_all<T: FromRow>(
@@ -106,9 +103,7 @@ impl SystemConn {
 
     pub(super) async fn commit(self) -> Result<()> {
         if self.unsettled.load(Relaxed) > 0 {
-            return Err(Error::internal(
-                "a statement failed or was abandoned, and the use case went on",
-            ));
+            return Err(Error::internal("a statement failed or was abandoned, and the use case went on"));
         }
         self.backend.commit().await
     }

@@ -37,12 +37,7 @@ pub struct TenantConn {
 
 impl TenantConn {
     pub(super) fn new(backend: Backend, tenant: Uuid, now: Timestamp) -> Self {
-        Self {
-            backend,
-            tenant,
-            now,
-            unsettled: AtomicUsize::new(0),
-        }
+        Self { backend, tenant, now, unsettled: AtomicUsize::new(0) }
     }
 
     /// Whose rows these are.
@@ -62,9 +57,7 @@ impl TenantConn {
 
     /// The one row of the answer; none is a fault of the caller.
     pub async fn fetch_one<T: FromRow>(&self, sql: Sql, params: &[&dyn Param]) -> Result<T> {
-        self.fetch_optional(sql, params)
-            .await?
-            .ok_or_else(|| Error::internal("a statement answered no row"))
+        self.fetch_optional(sql, params).await?.ok_or_else(|| Error::internal("a statement answered no row"))
     }
 
     /// The first row of the answer, if any.
@@ -84,12 +77,17 @@ impl TenantConn {
 
     async fn run<T: FromRow>(&self, sql: Sql, params: &[&dyn Param]) -> Result<(Vec<T>, u64)> {
         self.unsettled.fetch_add(1, Relaxed);
-        let answer = self
-            .backend
-            .run(sql.postgres, sql.sqlite, Some(&self.tenant), params)
-            .await?;
+        let answer = self.backend.run(sql.postgres, sql.sqlite, Some(&self.tenant), params).await?;
         self.unsettled.fetch_sub(1, Relaxed); // not reached by a statement that failed or was dropped
         Ok(answer)
+    }
+
+    /// Waits for a connection of its own, so that what is sent next leaves at once.
+    pub(crate) async fn connected(&self) -> Result<()> {
+        match &self.backend {
+            Backend::Postgres(tx) => tx.connected().await,
+            Backend::Sqlite(tx) => tx.check().await,
+        }
     }
 
     /// Whether the caller was let in; asks now if no statement has asked yet.
@@ -103,9 +101,7 @@ impl TenantConn {
     /// PostgreSQL answers the COMMIT of a failed transaction with a quiet ROLLBACK, hence the count.
     pub(crate) async fn commit(self) -> Result<()> {
         if self.unsettled.load(Relaxed) > 0 {
-            return Err(Error::internal(
-                "a statement failed or was abandoned, and the use case went on",
-            ));
+            return Err(Error::internal("a statement failed or was abandoned, and the use case went on"));
         }
         self.backend.commit().await
     }
@@ -122,12 +118,7 @@ impl Backend {
         match self {
             Self::Postgres(tx) => {
                 let (rows, changed) = tx.run(postgres, tenant, params).await?;
-                Ok((
-                    rows.iter()
-                        .map(|row| T::from_row(&Row::Postgres(row)))
-                        .collect::<Result<_>>()?,
-                    changed,
-                ))
+                Ok((rows.iter().map(|row| T::from_row(&Row::Postgres(row))).collect::<Result<_>>()?, changed))
             }
             Self::Sqlite(tx) => tx.run(sqlite, tenant, params).await,
         }

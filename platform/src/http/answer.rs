@@ -25,9 +25,7 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
         Ok(bytes) => {
             let mut response = Response::new(Body::from(bytes));
             *response.status_mut() = status;
-            response
-                .headers_mut()
-                .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             response
         }
         Err(e) => Error::internal(e).into_response(),
@@ -47,7 +45,8 @@ impl<T: ToSchema> PartialSchema for DataOf<T> {
     fn schema() -> Reference {
         let always = ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::Boolean))
-            .enum_values(Some([true]));
+            .enum_values(Some([true]))
+            .description(Some("Always true: errors have a document of their own"));
         ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::Object))
             .property("success", always)
@@ -74,13 +73,7 @@ pub struct Data<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Data<T> {
     fn into_response(self) -> Response {
-        json(
-            StatusCode::OK,
-            &DataOf {
-                success: true,
-                data: self.0,
-            },
-        )
+        json(StatusCode::OK, &DataOf { success: true, data: self.0 })
     }
 }
 
@@ -95,13 +88,7 @@ pub struct CreatedData<T>(pub T);
 
 impl<T: Serialize> IntoResponse for CreatedData<T> {
     fn into_response(self) -> Response {
-        json(
-            StatusCode::CREATED,
-            &DataOf {
-                success: true,
-                data: self.0,
-            },
-        )
+        json(StatusCode::CREATED, &DataOf { success: true, data: self.0 })
     }
 }
 
@@ -116,13 +103,7 @@ pub struct Accepted<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Accepted<T> {
     fn into_response(self) -> Response {
-        json(
-            StatusCode::ACCEPTED,
-            &DataOf {
-                success: true,
-                data: self.0,
-            },
-        )
+        json(StatusCode::ACCEPTED, &DataOf { success: true, data: self.0 })
     }
 }
 
@@ -157,11 +138,7 @@ pub struct Created<T> {
 impl<T> Created<T> {
     /// Where the new resource is, and which version of it this is.
     pub fn at(location: String, version: i64, body: T) -> Self {
-        Self {
-            location,
-            version,
-            body,
-        }
+        Self { location, version, body }
     }
 }
 
@@ -171,9 +148,7 @@ impl<T: Serialize> IntoResponse for Created<T> {
         if let Ok(location) = HeaderValue::try_from(self.location) {
             response.headers_mut().insert(header::LOCATION, location);
         }
-        response
-            .headers_mut()
-            .insert(header::ETAG, etag::header_value(self.version));
+        response.headers_mut().insert(header::ETAG, etag::header_value(self.version));
         response
     }
 }

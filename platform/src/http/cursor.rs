@@ -94,16 +94,8 @@ impl Paging {
     ) -> Result<Self> {
         let limit = usize::try_from(limit.map_or(DEFAULT_LIMIT, Int::get)).unwrap_or_default();
         let refused = || Error::field("cursor", "not one that this list has issued");
-        let before = cursor
-            .map(|c| key.open(tenant, route, &c.0).ok_or_else(refused))
-            .transpose()?;
-        Ok(Self {
-            key: key.clone(),
-            tenant,
-            route,
-            limit,
-            before,
-        })
+        let before = cursor.map(|c| key.open(tenant, route, &c.0).ok_or_else(refused)).transpose()?;
+        Ok(Self { key: key.clone(), tenant, route, limit, before })
     }
 
     /// Rows below this identifier are asked for; the largest of all on the first page.
@@ -150,18 +142,18 @@ impl<T: ToSchema> PartialSchema for CursorPage<T> {
         let or_null = SchemaType::from_iter([Type::String, Type::Null]);
         let cursor = ObjectBuilder::new()
             .schema_type(or_null)
-            .description(Some("For the page that follows, if any"));
+            .description(Some("Send it back as `cursor` for the page that follows; `null` on the last"));
+        let more = ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::Boolean))
+            .description(Some("Whether a page follows"));
+        let rows = ArrayBuilder::new()
+            .items(Ref::from_schema_name(T::name()))
+            .description(Some("The rows, newest first"));
         ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::Object))
-            .property(
-                "data",
-                ArrayBuilder::new().items(Ref::from_schema_name(T::name())),
-            )
+            .property("data", rows)
             .property("next_cursor", cursor)
-            .property(
-                "has_more",
-                ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)),
-            )
+            .property("has_more", more)
             .required("data")
             .required("next_cursor")
             .required("has_more")
@@ -208,20 +200,9 @@ mod tests {
         for i in 0..cursor.len() {
             let mut tampered = cursor.clone().into_bytes();
             tampered[i] = if tampered[i] == b'A' { b'B' } else { b'A' };
-            assert_eq!(
-                key.open(tenant, "orders", std::str::from_utf8(&tampered).unwrap()),
-                None,
-                "{i}"
-            );
+            assert_eq!(key.open(tenant, "orders", std::str::from_utf8(&tampered).unwrap()), None, "{i}");
         }
-        for text in [
-            "",
-            "x",
-            "====",
-            &cursor[1..],
-            &format!("{cursor}A"),
-            &"A".repeat(10_000),
-        ] {
+        for text in ["", "x", "====", &cursor[1..], &format!("{cursor}A"), &"A".repeat(10_000)] {
             assert_eq!(key.open(tenant, "orders", text), None, "{text}");
         }
     }

@@ -56,9 +56,8 @@ impl Doc {
     pub(super) fn takes_body(&mut self, schema: Reference, example: serde_json::Value) {
         let mut content = Content::new(Some(schema));
         content.example = Some(example);
-        let body = RequestBodyBuilder::new()
-            .content("application/json", content)
-            .required(Some(Required::True));
+        let body =
+            RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True));
         self.body = Some(body.build());
         self.errors.extend([
             Code::BadRequest,
@@ -74,6 +73,7 @@ impl Doc {
         parameters: Vec<(&'static str, String, bool, Reference, serde_json::Value)>,
     ) {
         self.query = true;
+        self.errors.push(Code::ValidationError);
         for (name, description, required, schema, _) in parameters {
             let parameter = ParameterBuilder::new()
                 .name(name)
@@ -101,16 +101,10 @@ impl Doc {
     pub(super) fn takes_conditions(&mut self) {
         self.conditional = true;
         let (name, description) = if self.is_read {
-            (
-                "If-None-Match",
-                "Entity tags that the client has: 304 if one of them is current",
-            )
+            ("If-None-Match", "Entity tags that the client has: 304 if one of them is current")
         } else {
             self.errors.push(Code::PreconditionFailed);
-            (
-                "If-Match",
-                "Entity tags on which the change is based: 412 if none of them is current",
-            )
+            ("If-Match", "Entity tags on which the change is based: 412 if none of them is current")
         };
         let header = ParameterBuilder::new()
             .name(name)
@@ -129,9 +123,8 @@ impl Doc {
         self.schemas.push((T::name().into_owned(), T::schema()));
         T::schemas(&mut self.schemas);
         let content = Content::new(Some(RefOr::Ref(Ref::from_schema_name(T::name()))));
-        let mut response = ResponseBuilder::new()
-            .description(description)
-            .content("application/json", content);
+        let mut response =
+            ResponseBuilder::new().description(description).content("application/json", content);
         for header in headers {
             let mut documented = Header::new(string_schema());
             documented.description = Some(
@@ -148,8 +141,7 @@ impl Doc {
 
     /// It answers without a body.
     pub(super) fn answers_nothing(&mut self, status: u16, description: &str) {
-        self.responses
-            .insert(status.to_string(), Response::new(description));
+        self.responses.insert(status.to_string(), Response::new(description));
     }
 }
 

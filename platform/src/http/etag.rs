@@ -36,9 +36,7 @@ impl Conditions {
     }
 
     fn unchanged(&self, version: i64) -> bool {
-        self.if_none_match
-            .as_deref()
-            .is_some_and(|tags| names(tags, version, true))
+        self.if_none_match.as_deref().is_some_and(|tags| names(tags, version, true))
     }
 }
 
@@ -51,11 +49,7 @@ fn tag(version: i64) -> String {
 fn names(tags: &str, version: i64, weakly: bool) -> bool {
     let own = tag(version);
     tags.split(',').map(str::trim).any(|one| {
-        let one = if weakly {
-            one.strip_prefix("W/").unwrap_or(one)
-        } else {
-            one
-        };
+        let one = if weakly { one.strip_prefix("W/").unwrap_or(one) } else { one };
         one == "*" || one == own
     })
 }
@@ -98,20 +92,12 @@ pub struct Tagged<T> {
 impl<T> Tagged<T> {
     /// The answer to a read: `If-None-Match` is heeded.
     pub fn read(body: T, version: i64, conditions: &Conditions) -> Self {
-        Self {
-            body,
-            version,
-            unchanged: conditions.unchanged(version),
-        }
+        Self { body, version, unchanged: conditions.unchanged(version) }
     }
 
     /// The answer to a change.
     pub fn changed(body: T, version: i64) -> Self {
-        Self {
-            body,
-            version,
-            unchanged: false,
-        }
+        Self { body, version, unchanged: false }
     }
 }
 
@@ -156,11 +142,7 @@ mod tests {
             ("3", false, false),
             ("", false, false),
         ] {
-            assert_eq!(
-                (names(tags, 3, false), names(tags, 3, true)),
-                (strong, weak),
-                "{tags}"
-            );
+            assert_eq!((names(tags, 3, false), names(tags, 3, true)), (strong, weak), "{tags}");
         }
     }
 }

@@ -1,5 +1,5 @@
 //! What goes around every request: its id, its time limit, the error document, the headers of every answer, and its one
-//! line in the log.
+//! line in the log. The order of these layers stands in `app.rs`.
 use super::{
     Arrived,
     public::{ClientAddress, RequestId},
@@ -45,41 +45,32 @@ pub(crate) async fn frame(State(core): State<Core>, mut request: Request, next: 
     request.extensions_mut().insert(who.clone());
     request.extensions_mut().insert(Arrived(began));
     request.extensions_mut().insert(RequestId(id.as_str().into()));
-    let peer = request
-        .extensions()
-        .get::<ConnectInfo<SocketAddr>>()
-        .map(|peer| peer.0.ip().to_canonical());
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
     if let Some(address) = peer {
         request.extensions_mut().insert(ClientAddress(address));
     }
     let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map(|path| path.as_str().to_owned());
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let versioned = request.uri().path().starts_with(super::routes::BASE);
 
-    let limit = core.settings.request_timeout;
-    let mut response = match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Error::unavailable(format!("took longer than {limit:?}")).into_response(),
-    };
+    let mut response = next.run(request).await;
     let error = as_document(&mut response, &id);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::try_from(&id) {
         headers.insert(REQUEST_ID, id);
     }
     add_security_headers(headers, versioned, core.settings.hsts);
-    log(
-        &method,
-        route.as_deref(),
-        &response,
-        &id,
-        who.0.get(),
-        began.elapsed(),
-        error.as_ref(),
-    );
+    log(&method, route.as_deref(), &response, &id, who.0.get(), began.elapsed(), error.as_ref());
     response
+}
+
+/// Gives up after the time that a request may take. Within CORS, so that a page can read this answer like any other.
+pub(crate) async fn time_limit(State(core): State<Core>, request: Request, next: Next) -> Response {
+    let limit = core.settings.request_timeout;
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Error::unavailable(format!("took longer than {limit:?}")).into_response(),
+    }
 }
 
 /// The caller's own, if it is 1 to 128 visible ASCII characters, else a new one.
@@ -112,27 +103,19 @@ fn as_document(response: &mut Response, id: &str) -> Option<Error> {
     *response.status_mut() = error.code().status();
     let document = error.document(id);
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CONTENT_LENGTH, document.len().into());
     *response.body_mut() = Body::from(document);
     Some(error)
 }
 
 fn add_security_headers(headers: &mut HeaderMap, versioned: bool, hsts: bool) {
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     // a page has one of its own
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
-        .or_insert(HeaderValue::from_static(
-            "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
-        ));
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'"));
     if versioned {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Result},
 };
 use axum::{
-    extract::{FromRequestParts, Path},
+    extract::{FromRequestParts, Path, rejection::PathRejection::FailedToDeserializePathParams},
     http::request::Parts,
 };
 use std::{fmt, marker::PhantomData};
@@ -48,20 +48,16 @@ impl<T: Named> FromRequestParts<Core> for Id<T> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, core: &Core) -> Result<Self> {
-        let Path(mut text) = Path::<String>::from_request_parts(parts, core)
-            .await
-            .map_err(|e| Error::not_found(T::NOUN, "").caused_by(e))?;
-        let uuid = Uuid::try_parse(&text)
-            .ok()
-            .filter(|id| id.as_hyphenated().to_string() == text);
+        let mut text = match Path::<String>::from_request_parts(parts, core).await {
+            Ok(Path(text)) => text,
+            Err(FailedToDeserializePathParams(e)) if e.status().is_client_error() => String::new(), // not UTF-8
+            Err(e) => return Err(Error::internal(e)),
+        };
+        let uuid = Uuid::try_parse(&text).ok().filter(|id| id.as_hyphenated().to_string() == text);
         if let Some((end, _)) = text.char_indices().nth(64) {
             text.truncate(end); // an answer does not grow with what was asked
         }
-        Ok(Self {
-            uuid: uuid.unwrap_or_default(),
-            text,
-            of: PhantomData,
-        })
+        Ok(Self { uuid: uuid.unwrap_or_default(), text, of: PhantomData })
     }
 }
 

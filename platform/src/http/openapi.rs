@@ -1,13 +1,13 @@
 //! The OpenAPI 3.1 document, made from the routes.
 use super::routes::{Route, Routes};
-use crate::error::Code;
+use crate::{error::Code, values::described};
 use serde_json::json;
 use utoipa::openapi::{
     ComponentsBuilder, Content, Info, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Tag,
     extensions::Extensions,
     path::{HttpMethod, OperationBuilder, PathItem},
     response::ResponseBuilder,
-    schema::Schema,
+    schema::{ArrayItems, Schema},
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
 
@@ -21,7 +21,9 @@ pub(crate) fn document(title: &str, version: &str, groups: &[&Routes]) -> OpenAp
     let mut tags: Vec<&str> = Vec::new();
     for route in groups.iter().flat_map(|group| &group.routes) {
         for (name, schema) in &route.doc.schemas {
-            components = components.schema(name, schema.clone());
+            let mut schema = schema.clone();
+            move_words_in(&mut schema);
+            components = components.schema(name, schema);
         }
         if !tags.contains(&route.tag) {
             tags.push(route.tag);
@@ -45,6 +47,30 @@ pub(crate) fn document(title: &str, version: &str, groups: &[&Routes]) -> OpenAp
         .components(Some(components.build()))
         .tags(Some(tags.into_iter().map(Tag::new)))
         .build()
+}
+
+/// Of an inlined property utoipa's derive says that it is `allOf` its own schema and an object that has nothing but the
+/// words which describe it. No string is an object, so nothing would fit: the words move into the schema itself.
+fn move_words_in(schema: &mut RefOr<Schema>) {
+    let RefOr::T(inner) = schema else { return };
+    match inner {
+        Schema::Object(object) => object.properties.values_mut().for_each(move_words_in),
+        Schema::Array(array) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                move_words_in(items);
+            }
+        }
+        Schema::AllOf(all) => {
+            all.items.iter_mut().for_each(move_words_in);
+            if let [RefOr::T(own), RefOr::T(Schema::Object(words))] = all.items.as_slice()
+                && words.properties.is_empty()
+                && let Some(text) = &words.description
+            {
+                *schema = described(RefOr::T(own.clone()), text.clone());
+            }
+        }
+        _ => {}
+    }
 }
 
 fn http_method(route: &Route) -> HttpMethod {
@@ -78,9 +104,8 @@ fn operation(route: &Route) -> OperationBuilder {
                 .extensions(Some(Extensions::from_iter([("x-permission", required)])));
         }
         None => {
-            operation = operation
-                .description(Some("For anyone: no access token is asked for."))
-                .securities(Some([]))
+            operation =
+                operation.description(Some("For anyone: no access token is asked for.")).securities(Some([]))
         }
     }
     let mut codes = doc.errors.clone();

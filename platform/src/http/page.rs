@@ -32,10 +32,7 @@ pub struct PageNumber {
 impl PageNumber {
     /// The first page of 20 where the client does not say.
     pub fn new(page: Option<Int<1, MOST_PAGES>>, per_page: Option<Int<1, 100>>) -> Self {
-        Self {
-            page: page.map_or(1, Int::get),
-            per_page: per_page.map_or(DEFAULT_PER_PAGE, Int::get),
-        }
+        Self { page: page.map_or(1, Int::get), per_page: per_page.map_or(DEFAULT_PER_PAGE, Int::get) }
     }
 
     /// How many rows to pass over.
@@ -51,13 +48,7 @@ impl PageNumber {
     /// The page of these rows, of so many in all.
     pub fn page<T>(&self, items: Vec<T>, total: i64) -> Page<T> {
         let pages = total.div_euclid(self.per_page) + i64::from(total.rem_euclid(self.per_page) > 0);
-        Page {
-            items,
-            total,
-            page: self.page,
-            per_page: self.per_page,
-            pages,
-        }
+        Page { items, total, page: self.page, per_page: self.per_page, pages }
     }
 }
 
@@ -79,18 +70,15 @@ pub struct Page<T> {
 impl<T: ToSchema> PartialSchema for Page<T> {
     fn schema() -> Reference {
         let number = |least: i64, words: &str| {
-            let number = ObjectBuilder::new()
-                .schema_type(SchemaType::Type(Type::Integer))
-                .minimum(Some(least));
+            let number =
+                ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)).minimum(Some(least));
             number.description(Some(words.to_owned()))
         };
+        let items = ArrayBuilder::new().items(Ref::from_schema_name(T::name())).description(Some("The rows"));
         let members = ["items", "total", "page", "per_page", "pages"];
         let object = ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::Object))
-            .property(
-                "items",
-                ArrayBuilder::new().items(Ref::from_schema_name(T::name())),
-            )
+            .property("items", items)
             .property("total", number(0, "Rows on all pages"))
             .property("page", number(1, "Which page this is"))
             .property("per_page", number(1, "Rows in a page"))
@@ -128,10 +116,7 @@ mod tests {
 
     #[test]
     fn pages_are_counted() {
-        let second = PageNumber {
-            page: 2,
-            per_page: 20,
-        };
+        let second = PageNumber { page: 2, per_page: 20 };
         assert_eq!((second.offset(), second.limit()), (20, 20));
         for (total, pages) in [(0, 0), (1, 1), (20, 1), (21, 2), (45, 3)] {
             assert_eq!(second.page(Vec::<()>::new(), total).pages, pages, "{total}");

@@ -27,11 +27,7 @@ impl FromRequestParts<Core> for Arrived {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &Core) -> Result<Self, Infallible> {
-        Ok(parts
-            .extensions
-            .get()
-            .copied()
-            .unwrap_or_else(|| Self(Instant::now())))
+        Ok(parts.extensions.get().copied().unwrap_or_else(|| Self(Instant::now())))
     }
 }
 
@@ -59,15 +55,9 @@ impl FromRequestParts<Core> for Origin {
 
 /// Where a request came from.
 pub(crate) fn origin(parts: &Parts) -> Origin {
-    let user_agent = parts
-        .headers
-        .get(USER_AGENT)
-        .and_then(|value| value.to_str().ok());
+    let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
     Origin {
-        ip: parts
-            .extensions
-            .get::<ClientAddress>()
-            .map(|address| address.0.to_string()),
+        ip: parts.extensions.get::<ClientAddress>().map(|address| address.0.to_string()),
         user_agent: user_agent.map(|text| text.chars().take(LONGEST_USER_AGENT).collect()),
         request_id: parts.extensions.get::<RequestId>().map(|id| id.0.to_string()),
     }

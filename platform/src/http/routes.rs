@@ -35,6 +35,12 @@ impl<P: Permission> Admits for Scope<P> {}
 impl Admits for Public {}
 
 /// A handler: `async fn(Scope<P> or Public, …) -> Result<an answer>`.
+#[diagnostic::on_unimplemented(
+    message = "this is no handler of a route",
+    label = "no handler: see the note for what one is",
+    note = "a handler is `async fn(Scope<P> or Public, …) -> Result<an answer>`: who may call is its first argument, \
+            what else it takes implements `DescribeInput` and what it answers `DescribeOutput` (see `tenantry::http`)"
+)]
 pub trait Endpoint<Args, Answer>: Send + 'static {
     /// What its types say of it.
     fn describe(doc: &mut Doc);
@@ -89,20 +95,12 @@ pub struct Routes {
 impl Routes {
     /// Routes under `/api/v1`, shown under this heading.
     pub fn new(tag: &'static str) -> Self {
-        Self {
-            tag,
-            base: BASE,
-            routes: Vec::new(),
-        }
+        Self { tag, base: BASE, routes: Vec::new() }
     }
 
     /// Routes of the service itself, not under `/api/v1`.
     pub(crate) fn at_root(tag: &'static str) -> Self {
-        Self {
-            tag,
-            base: "",
-            routes: Vec::new(),
-        }
+        Self { tag, base: "", routes: Vec::new() }
     }
 
     /// Reads.
@@ -166,36 +164,23 @@ impl Routes {
         handler: H,
         summary: &'static str,
     ) -> Self {
-        let mut doc = Doc {
-            is_read: method == Method::GET,
-            ..Doc::default()
-        };
+        let mut doc = Doc { is_read: method == Method::GET, ..Doc::default() };
         H::describe(&mut doc);
         let mut router = handler.route(filter);
         if !doc.query {
             doc.errors.push(Code::ValidationError);
-            router = router.layer(from_fn(no_query));
+            router = router.route_layer(from_fn(no_query)); // a wrong method is 405, whatever the query
         }
         let name = std::any::type_name::<H>().rsplit("::").next().unwrap_or_default();
         let operation_id = format!("{}_{name}", self.tag.to_lowercase().replace(' ', "_"));
         let path = format!("{}{path}", self.base);
-        self.routes.push(Route {
-            method,
-            path,
-            tag: self.tag,
-            operation_id,
-            summary,
-            doc,
-            router,
-        });
+        self.routes.push(Route { method, path, tag: self.tag, operation_id, summary, doc, router });
         self
     }
 
     /// Adds them to the router.
     pub(crate) fn mount(&self, router: Router<Core>) -> Router<Core> {
-        self.routes.iter().fold(router, |router, route| {
-            router.route(&route.path, route.router.clone())
-        })
+        self.routes.iter().fold(router, |router, route| router.route(&route.path, route.router.clone()))
     }
 }
 

@@ -15,10 +15,7 @@ pub struct Arrivals {
 impl Arrivals {
     /// For requests that last at most so long.
     pub fn new(longest_request: Duration) -> Self {
-        Self {
-            won: Mutex::default(),
-            kept: 2 * longest_request,
-        }
+        Self { won: Mutex::default(), kept: 2 * longest_request }
     }
 
     /// A use of the token with this hash has won, and that is committed.
@@ -29,9 +26,10 @@ impl Arrivals {
         won.insert(hash, now);
     }
 
-    /// Whether a use of the token was committed at this node after this one had arrived.
-    pub fn overtaken(&self, hash: &[u8], arrived: Instant) -> bool {
+    /// Whether a use of the token was committed at this node after this one had arrived; `None` where none was
+    /// committed here lately.
+    pub fn overtaken(&self, hash: &[u8], arrived: Instant) -> Option<bool> {
         let won = self.won.lock().unwrap_or_else(PoisonError::into_inner);
-        won.get(hash).is_some_and(|at| arrived <= *at)
+        won.get(hash).map(|at| arrived <= *at)
     }
 }

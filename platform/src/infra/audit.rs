@@ -31,12 +31,7 @@ pub struct Entry {
 impl Entry {
     /// An action by nobody who is known, on nothing in particular.
     pub fn new(action: &'static str) -> Self {
-        Self {
-            action,
-            actor: None,
-            target: None,
-            details: Value::Object(serde_json::Map::new()),
-        }
+        Self { action, actor: None, target: None, details: Value::Object(serde_json::Map::new()) }
     }
 
     /// Done by this kind of caller (`user`, `api_key`).
@@ -70,11 +65,7 @@ pub(crate) async fn record(conn: &TenantConn, origin: &Origin, entry: &Entry) ->
     let (actor_type, actor_id) = entry.actor.unzip();
     let (target_type, target_id) = entry.target.unzip();
     let details = serde_json::to_string(&entry.details).map_err(Error::internal)?;
-    let Origin {
-        ip,
-        user_agent,
-        request_id,
-    } = origin;
+    let Origin { ip, user_agent, request_id } = origin;
     conn.execute(
         sql,
         &[

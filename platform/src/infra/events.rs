@@ -26,10 +26,6 @@ pub struct EventType {
 impl EventType {
     /// The entry of an event.
     pub const fn of<E: Event>() -> Self {
-        Self {
-            name: E::TYPE,
-            description: E::DESCRIPTION,
-            example: E::example,
-        }
+        Self { name: E::TYPE, description: E::DESCRIPTION, example: E::example }
     }
 }

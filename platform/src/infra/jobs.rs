@@ -19,7 +19,5 @@ pub(crate) async fn enqueue<J: Job>(conn: &TenantConn, job: &J) -> Result<()> {
          VALUES ($1, $2, $3, $4, 'waiting', clock_timestamp(), 0, clock_timestamp())"
     );
     let payload = serde_json::to_string(job).map_err(Error::internal)?;
-    conn.execute(sql, &[&conn.new_id(), &J::KIND, &payload])
-        .await
-        .map(drop)
+    conn.execute(sql, &[&conn.new_id(), &J::KIND, &payload]).await.map(drop)
 }

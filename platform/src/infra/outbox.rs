@@ -12,7 +12,5 @@ pub(crate) async fn emit<E: Event>(conn: &TenantConn, event: &E) -> Result<()> {
     let payload = serde_json::to_string(event).map_err(Error::internal)?;
     let insert =
         sql!("INSERT INTO outbox (tenant_id, id, type, payload, created_at) VALUES ($1, $2, $3, $4, $5)");
-    conn.execute(insert, &[&conn.new_id(), &E::TYPE, &payload, &conn.now()])
-        .await
-        .map(drop)
+    conn.execute(insert, &[&conn.new_id(), &E::TYPE, &payload, &conn.now()]).await.map(drop)
 }

@@ -72,16 +72,9 @@ impl PasswordHasherPool {
                     }
                 }
             };
-            thread::Builder::new()
-                .name(format!("password-{i}"))
-                .spawn(work)
-                .map_err(Error::internal)?;
+            thread::Builder::new().name(format!("password-{i}")).spawn(work).map_err(Error::internal)?;
         }
-        Ok(Self {
-            queue,
-            scheme,
-            decoys: Arc::new(Decoys::of(scheme)),
-        })
+        Ok(Self { queue, scheme, decoys: Arc::new(Decoys::of(scheme)) })
     }
 
     /// The hash to store.
@@ -94,8 +87,7 @@ impl PasswordHasherPool {
     /// tell whether there is such an account.
     pub async fn verify(&self, password: &str, stored: Option<String>) -> Result<Verdict> {
         let (scheme, password, decoys) = (self.scheme, SecretString::from(password), self.decoys.clone());
-        self.run(move || verify(scheme, password.expose_secret(), stored.as_deref(), &decoys))
-            .await
+        self.run(move || verify(scheme, password.expose_secret(), stored.as_deref(), &decoys)).await
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
@@ -107,9 +99,7 @@ impl PasswordHasherPool {
         });
         let full = |_| Error::unavailable("the queue for password hashing is full").retry_after(5);
         self.queue.try_send(job).map_err(full)?;
-        receive
-            .await
-            .map_err(|_| Error::internal("a password hash was lost"))
+        receive.await.map_err(|_| Error::internal("a password hash was lost"))
     }
 }
 
@@ -169,9 +159,9 @@ fn verify(scheme: Scheme, password: &str, stored: Option<&str>, decoys: &Decoys)
 
 fn is_current(scheme: Scheme, password: &str, stored: &str) -> bool {
     match scheme {
-        Scheme::Bcrypt(cost) if password.len() <= BCRYPT_BYTES => stored
-            .parse::<bcrypt::HashParts>()
-            .is_ok_and(|parts| parts.get_cost() == cost),
+        Scheme::Bcrypt(cost) if password.len() <= BCRYPT_BYTES => {
+            stored.parse::<bcrypt::HashParts>().is_ok_and(|parts| parts.get_cost() == cost)
+        }
         _ => stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
     }
 }
@@ -200,28 +190,13 @@ mod tests {
         let long = "a".repeat(72);
         let stored = bcrypt::hash(&long, 4).unwrap();
         let decoys = Decoys::of(Scheme::Bcrypt(4));
-        assert_eq!(
-            verify(Scheme::Bcrypt(4), &long, Some(&stored), &decoys),
-            Verdict::Right
-        );
-        assert_eq!(
-            verify(Scheme::Bcrypt(4), &format!("{long}b"), Some(&stored), &decoys),
-            Verdict::Wrong
-        );
+        assert_eq!(verify(Scheme::Bcrypt(4), &long, Some(&stored), &decoys), Verdict::Right);
+        assert_eq!(verify(Scheme::Bcrypt(4), &format!("{long}b"), Some(&stored), &decoys), Verdict::Wrong);
         let longer = hash(Scheme::Bcrypt(4), &format!("{long}b")).unwrap();
         assert!(longer.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{longer}");
-        assert_eq!(
-            verify(Scheme::Bcrypt(4), &format!("{long}b"), Some(&longer), &decoys),
-            Verdict::Right
-        );
-        assert_eq!(
-            verify(Scheme::Bcrypt(4), &format!("{long}c"), Some(&longer), &decoys),
-            Verdict::Wrong
-        );
-        assert_eq!(
-            verify(Scheme::Bcrypt(4), &long, Some(&longer), &decoys),
-            Verdict::Wrong
-        );
+        assert_eq!(verify(Scheme::Bcrypt(4), &format!("{long}b"), Some(&longer), &decoys), Verdict::Right);
+        assert_eq!(verify(Scheme::Bcrypt(4), &format!("{long}c"), Some(&longer), &decoys), Verdict::Wrong);
+        assert_eq!(verify(Scheme::Bcrypt(4), &long, Some(&longer), &decoys), Verdict::Wrong);
     }
 
     #[test]
@@ -240,32 +215,18 @@ mod tests {
                 verify(Scheme::Argon2id, "correct horse", Some(stored), &decoys),
                 Verdict::RightButOld
             );
-            assert_eq!(
-                verify(Scheme::Bcrypt(5), "correct horsf", Some(stored), &decoys),
-                Verdict::Wrong
-            );
+            assert_eq!(verify(Scheme::Bcrypt(5), "correct horsf", Some(stored), &decoys), Verdict::Wrong);
         }
         for broken in ["", "$2b$", "$2b$04$short", "plain", "$argon2id$v=19$m=1"] {
-            assert_eq!(
-                verify(Scheme::Bcrypt(4), "plain", Some(broken), &decoys),
-                Verdict::Wrong,
-                "{broken}"
-            );
+            assert_eq!(verify(Scheme::Bcrypt(4), "plain", Some(broken), &decoys), Verdict::Wrong, "{broken}");
         }
-        assert!(
-            hash(Scheme::Bcrypt(4), "correct horse")
-                .unwrap()
-                .starts_with("$2b$04$")
-        );
+        assert!(hash(Scheme::Bcrypt(4), "correct horse").unwrap().starts_with("$2b$04$"));
     }
 
     #[test]
     fn the_decoys_take_the_work_of_real_hashes() {
         let decoys = Decoys::of(Scheme::Bcrypt(4));
-        assert!(
-            bcrypt::verify("x", &decoys.bcrypt).is_ok(),
-            "not refused for its form"
-        );
+        assert!(bcrypt::verify("x", &decoys.bcrypt).is_ok(), "not refused for its form");
         assert!(PasswordHash::new(&decoys.argon2).is_ok());
     }
 }

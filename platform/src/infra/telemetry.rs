@@ -14,11 +14,7 @@ pub enum LogFormat {
 impl LogFormat {
     /// For people on a terminal, JSON elsewhere.
     pub fn detect() -> Self {
-        if std::io::stderr().is_terminal() {
-            Self::Pretty
-        } else {
-            Self::Json
-        }
+        if std::io::stderr().is_terminal() { Self::Pretty } else { Self::Json }
     }
 }
 
@@ -29,9 +25,7 @@ pub fn start(format: LogFormat, filter: &str, colours: bool) {
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // a second start in one process (tests) keeps the first
     let _ = match format {
-        LogFormat::Pretty => registry
-            .with(layer.with_target(false).with_ansi(colours))
-            .try_init(),
+        LogFormat::Pretty => registry.with(layer.with_target(false).with_ansi(colours)).try_init(),
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     };
 }

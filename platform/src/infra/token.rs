@@ -16,22 +16,14 @@ pub struct TenantToken {
 impl TenantToken {
     /// A new one, such as `rt_…`.
     pub fn new(prefix: &'static str, tenant: Uuid) -> Result<Self> {
-        Ok(Self {
-            tenant,
-            prefix,
-            secret: secret::random()?,
-        })
+        Ok(Self { tenant, prefix, secret: secret::random()? })
     }
 
     /// Reads one; `None` is what no token with this prefix looks like.
     pub fn read(prefix: &'static str, text: &str) -> Option<Self> {
         let bytes = secret::decode(text.strip_prefix(prefix)?)?;
         let (tenant, secret) = bytes.split_at_checked(16)?;
-        Some(Self {
-            tenant: Uuid::from_slice(tenant).ok()?,
-            prefix,
-            secret: secret.try_into().ok()?,
-        })
+        Some(Self { tenant: Uuid::from_slice(tenant).ok()?, prefix, secret: secret.try_into().ok()? })
     }
 
     /// As its holder gets it.
@@ -57,15 +49,7 @@ mod tests {
         let read = TenantToken::read("rt_", &text).unwrap();
         assert_eq!((read.tenant, read.hash()), (token.tenant, token.hash()));
         let upper = text.to_uppercase();
-        for other in [
-            "",
-            "rt_",
-            "rt_AAAA",
-            &text[3..],
-            &format!("{text}A"),
-            &upper,
-            &format!("{text}="),
-        ] {
+        for other in ["", "rt_", "rt_AAAA", &text[3..], &format!("{text}A"), &upper, &format!("{text}=")] {
             assert!(TenantToken::read("rt_", other).is_none(), "{other}");
         }
         assert!(TenantToken::read("tk_", &text).is_none());

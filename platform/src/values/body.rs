@@ -17,6 +17,9 @@ pub trait Body: Sized {
     fn parameters() -> Vec<(&'static str, String, bool, super::Reference, serde_json::Value)>;
 }
 
+/// How members are together; if wrong, the one to name and the words.
+pub type Checked<T = ()> = Result<T, (&'static str, Cow<'static, str>)>;
+
 /// The members that came, in the order of [`Body::MEMBERS`].
 #[derive(Debug)]
 pub struct Object<'a> {
@@ -120,16 +123,43 @@ impl<'de> Visitor<'de> for Members {
 /// tenantry::body! {
 ///     /// A note to keep.
 ///     pub struct CreateNote {
-///         /// What it says.
-///         text: tenantry::values::Lines<500>,
+///         /// What it says; the documentation shows this example.
+///         text: tenantry::values::Lines<500> = "Call Ada",
 ///         /// Where it belongs.
 ///         folder: Option<uuid::Uuid>,
 ///     }
 /// }
 /// ```
+///
+/// What members must be together is checked once each of them is right by itself, and told with the faults of the
+/// others:
+///
+/// ```
+/// use tenantry::values::Int;
+/// tenantry::body! {
+///     /// A range.
+///     pub struct Range {
+///         /// Where it begins.
+///         from: Int<0, 9>,
+///         /// Where it ends.
+///         to: Int<0, 9>,
+///     }
+///     check in_order(from, to);
+/// }
+/// fn in_order(from: &Int<0, 9>, to: &Int<0, 9>) -> tenantry::values::Checked {
+///     if from.get() <= to.get() { Ok(()) } else { Err(("to", "must not be before from".into())) }
+/// }
+/// ```
 #[macro_export]
 macro_rules! body {
-    ($(#[doc = $doc:literal])* $vis:vis struct $name:ident { $($(#[doc = $fdoc:literal])* $field:ident : $ty:ty),* $(,)? }) => {
+    (@example $ty:ty) => { <$ty as $crate::values::Parse>::example() };
+    (@example $ty:ty = $example:expr) => { $crate::reexport::serde_json::Value::from($example) };
+    (
+        $(#[doc = $doc:literal])* $vis:vis struct $name:ident {
+            $($(#[doc = $fdoc:literal])* $field:ident : $ty:ty $(= $example:expr)?),* $(,)?
+        }
+        $(check $check:ident($($checked:ident),+);)?
+    ) => {
         $(#[doc = $doc])*
         #[derive(Debug)]
         $vis struct $name { $($(#[doc = $fdoc])* $vis $field: $ty),* }
@@ -140,6 +170,14 @@ macro_rules! body {
             fn from_object(object: $crate::values::Object<'_>, at: &$crate::values::At<'_>, faults: &mut $crate::values::Faults) -> Option<Self> {
                 let mut index = 0..;
                 $(let $field = object.read::<$ty>(index.next().unwrap_or_default(), at, faults);)*
+                $(
+                    if let ($(Some($checked),)+) = ($(&$checked,)+)
+                        && let Err((field, message)) = $check($($checked),+)
+                    {
+                        faults.add(&at.member(field), message);
+                        return None;
+                    }
+                )?
                 Some(Self { $($field: $field?),* })
             }
 
@@ -149,7 +187,7 @@ macro_rules! body {
                     concat!($($fdoc, "\n"),*).trim().to_owned(),
                     <$ty as $crate::values::Parse>::REQUIRED,
                     <$ty as $crate::values::Parse>::schema(),
-                    <$ty as $crate::values::Parse>::example(),
+                    $crate::body!(@example $ty $(= $example)?),
                 )),*]
             }
         }
@@ -165,7 +203,7 @@ macro_rules! body {
             }
             fn example() -> $crate::reexport::serde_json::Value {
                 $crate::reexport::serde_json::Value::Object(
-                    [$((stringify!($field).to_owned(), <$ty as $crate::values::Parse>::example())),*].into_iter().collect(),
+                    [$((stringify!($field).to_owned(), $crate::body!(@example $ty $(= $example)?))),*].into_iter().collect(),
                 )
             }
         }

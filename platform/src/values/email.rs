@@ -1,5 +1,5 @@
 //! E-mail addresses in one normal form.
-use super::{At, Faults, Input, Parse, Reference, string_schema};
+use super::{At, Faults, Input, Parse, Reference, string_schema, text::trimmed};
 use unicode_normalization::UnicodeNormalization;
 use utoipa::openapi::schema::{KnownFormat, SchemaFormat};
 
@@ -15,14 +15,12 @@ const LONGEST: usize = 254;
 impl Email {
     /// The normal form, if this is an address.
     pub fn new(text: &str) -> Option<Self> {
-        let (local, domain) = text.trim().rsplit_once('@')?;
+        let (local, domain) = trimmed(text).rsplit_once('@')?;
         let local = local.to_lowercase();
         // a look-alike: `ﬁ` for `fi`, full-width letters, `K` (Kelvin) for `k`
         let steady = local.nfkc().collect::<String>().to_lowercase() == local;
         let plain = |c: char| c.is_alphanumeric() || "!#$%&'*+/=?^_`{|}~-".contains(c);
-        let dotted = local
-            .split('.')
-            .all(|atom| !atom.is_empty() && atom.chars().all(plain));
+        let dotted = local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(plain));
         let domain = idna::domain_to_ascii_strict(domain).ok()?;
         let hosted =
             domain.contains('.') && !domain.ends_with('.') && domain.parse::<std::net::Ipv4Addr>().is_err();
@@ -58,10 +56,7 @@ impl Parse for Email {
     }
     fn schema() -> Reference {
         let format = SchemaFormat::KnownFormat(KnownFormat::Email);
-        string_schema()
-            .format(Some(format))
-            .max_length(Some(LONGEST))
-            .into()
+        string_schema().format(Some(format)).max_length(Some(LONGEST)).into()
     }
     fn example() -> serde_json::Value {
         "ada@initech.test".into()
@@ -97,6 +92,8 @@ mod tests {
             "a@127.0.0.1",
             "a@b@acme.test",
             "ad\0a@acme.test",
+            "\nada@acme.test",
+            "ada@acme.test\r\n",
             "ａda@acme.test",
             "ﬁn@acme.test",
             "a\u{200b}da@acme.test",

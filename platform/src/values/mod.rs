@@ -12,12 +12,13 @@ mod timestamp;
 
 #[doc(hidden)]
 pub use body::object_schema;
-pub use body::{Body, Object};
+pub use body::{Body, Checked, Object};
 pub use email::Email;
 pub use money::{Amount, Currency, Money};
 pub use number::Int;
+pub(crate) use parse::described;
 pub use parse::{At, Faults, Input, List, Parse, Reference, string_schema};
-pub use password::{NewPassword, Password};
+pub use password::{NewPassword, Password, without_name};
 pub use text::{Line, Lines, Slug, Text};
 pub use timestamp::Timestamp;
 

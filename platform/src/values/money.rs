@@ -40,9 +40,8 @@ impl Money {
     fn from_decimal(text: &str) -> Result<Self, &'static str> {
         const SHAPE: &str = "must be a decimal number such as 12.50";
         let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-        let (units, places) = digits
-            .split_once('.')
-            .map_or((digits, None), |(units, places)| (units, Some(places)));
+        let (units, places) =
+            digits.split_once('.').map_or((digits, None), |(units, places)| (units, Some(places)));
         let numeric = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         if !numeric(units) || !places.is_none_or(numeric) {
             return Err(SHAPE);
@@ -51,9 +50,7 @@ impl Money {
         if places.len() > 2 {
             return Err("must have at most two decimal places");
         }
-        let minor = format!("{units}{places:0<2}")
-            .parse::<i64>()
-            .map_err(|_| "too large")?;
+        let minor = format!("{units}{places:0<2}").parse::<i64>().map_err(|_| "too large")?;
         Ok(Self(if negative { -minor } else { minor }))
     }
 }
@@ -74,10 +71,7 @@ impl Serialize for Money {
 
 impl PartialSchema for Money {
     fn schema() -> Reference {
-        string_schema()
-            .pattern(Some(r"^-?\d+\.\d{2}$"))
-            .examples([serde_json::json!("59.98")])
-            .into()
+        string_schema().pattern(Some(r"^-?\d+\.\d{2}$")).examples([serde_json::json!("59.98")]).into()
     }
 }
 impl ToSchema for Money {}
@@ -116,11 +110,7 @@ impl<const MIN: i64, const MAX: i64> Parse for Amount<MIN, MAX> {
 
     fn schema() -> Reference {
         use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, SchemaType, Type};
-        let limits = format!(
-            "From {} to {}, with at most two decimal places",
-            Money(MIN),
-            Money(MAX)
-        );
+        let limits = format!("From {} to {}, with at most two decimal places", Money(MIN), Money(MAX));
         OneOfBuilder::new()
             .item(string_schema().pattern(Some(r"^\d+(\.\d{1,2})?$")))
             .item(ObjectBuilder::new().schema_type(SchemaType::Type(Type::Number)))
@@ -170,14 +160,9 @@ mod tests {
 
     #[test]
     fn decimals_are_exact() {
-        for (text, minor) in [
-            ("0.01", 1),
-            ("59.98", 5998),
-            ("12", 1200),
-            ("12.5", 1250),
-            ("-0.05", -5),
-            ("007", 700),
-        ] {
+        for (text, minor) in
+            [("0.01", 1), ("59.98", 5998), ("12", 1200), ("12.5", 1250), ("-0.05", -5), ("007", 700)]
+        {
             assert_eq!(Money::from_decimal(text), Ok(Money(minor)), "{text}");
         }
         for text in [

@@ -106,27 +106,18 @@ enum Step<'a> {
 
 impl At<'static> {
     /// The body itself.
-    pub const ROOT: Self = At {
-        parent: None,
-        step: Step::Root,
-    };
+    pub const ROOT: Self = At { parent: None, step: Step::Root };
 }
 
 impl<'a> At<'a> {
     /// A member of this object.
     pub fn member(&'a self, name: &'a str) -> At<'a> {
-        At {
-            parent: Some(self),
-            step: Step::Member(name),
-        }
+        At { parent: Some(self), step: Step::Member(name) }
     }
 
     /// An element of this array, counted from 0.
     pub fn element(&'a self, index: usize) -> At<'a> {
-        At {
-            parent: Some(self),
-            step: Step::Element(index),
-        }
+        At { parent: Some(self), step: Step::Element(index) }
     }
 
     fn is_root(&self) -> bool {
@@ -157,8 +148,8 @@ pub struct Faults {
     whole: Option<Cow<'static, str>>,
 }
 
-/// More than this many are not told: a hostile body must not make a large answer.
-const MOST: usize = 100;
+/// More than this many are not told: a hostile body must not make a large answer. An honest one has no more members.
+const MOST: usize = 256;
 
 impl Faults {
     /// Notes a fault of the value at this place.
@@ -166,10 +157,7 @@ impl Faults {
         if at.is_root() {
             self.whole.get_or_insert(message.into());
         } else if self.fields.len() < MOST {
-            self.fields.push(Fault {
-                field: at.to_string(),
-                message: message.into(),
-            });
+            self.fields.push(Fault { field: at.to_string(), message: message.into() });
         }
     }
 
@@ -188,11 +176,7 @@ impl<T: Parse> Parse for Option<T> {
     const REQUIRED: bool = false;
 
     fn parse(input: Input<'_>, at: &At<'_>, faults: &mut Faults) -> Option<Self> {
-        if input.is_null() {
-            Some(None)
-        } else {
-            T::parse(input, at, faults).map(Some)
-        }
+        if input.is_null() { Some(None) } else { T::parse(input, at, faults).map(Some) }
     }
     fn absent(_: &At<'_>, _: &mut Faults) -> Option<Self> {
         Some(None)
@@ -209,9 +193,7 @@ impl<T: Parse> Parse for Option<T> {
 impl Parse for Uuid {
     fn parse(input: Input<'_>, at: &At<'_>, faults: &mut Faults) -> Option<Self> {
         let text = input.string(at, faults)?;
-        let id = Uuid::try_parse(&text)
-            .ok()
-            .filter(|id| id.as_hyphenated().to_string() == *text);
+        let id = Uuid::try_parse(&text).ok().filter(|id| id.as_hyphenated().to_string() == *text);
         if id.is_none() {
             faults.add(at, "not a UUID in lower-case hyphenated form");
         }
@@ -239,9 +221,7 @@ impl Parse for bool {
         value
     }
     fn schema() -> Reference {
-        ObjectBuilder::new()
-            .schema_type(SchemaType::Type(Type::Boolean))
-            .into()
+        ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)).into()
     }
     fn example() -> serde_json::Value {
         true.into()
@@ -254,6 +234,11 @@ pub struct List<T, const MIN: usize, const MAX: usize>(Vec<T>);
 
 impl<T, const MIN: usize, const MAX: usize> List<T, MIN, MAX> {
     /// The values, in the order given.
+    pub fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+
+    /// The values, in the order given.
     pub fn into_vec(self) -> Vec<T> {
         self.0
     }
@@ -263,10 +248,7 @@ impl<T: Parse, const MIN: usize, const MAX: usize> Parse for List<T, MIN, MAX> {
     fn parse(input: Input<'_>, at: &At<'_>, faults: &mut Faults) -> Option<Self> {
         let elements = input.array(at, faults)?;
         if !(MIN..=MAX).contains(&elements.len()) {
-            faults.add(
-                at,
-                format!("must have {MIN} to {MAX} entries, not {}", elements.len()),
-            );
+            faults.add(at, format!("must have {MIN} to {MAX} entries, not {}", elements.len()));
             return None;
         }
         let mut values = Vec::with_capacity(elements.len());
@@ -276,11 +258,7 @@ impl<T: Parse, const MIN: usize, const MAX: usize> Parse for List<T, MIN, MAX> {
         (values.len() == elements.len()).then_some(Self(values))
     }
     fn schema() -> Reference {
-        ArrayBuilder::new()
-            .items(T::schema())
-            .min_items(Some(MIN))
-            .max_items(Some(MAX))
-            .into()
+        ArrayBuilder::new().items(T::schema()).min_items(Some(MIN)).max_items(Some(MAX)).into()
     }
     fn example() -> serde_json::Value {
         vec![T::example()].into()
@@ -293,7 +271,7 @@ pub fn string_schema() -> ObjectBuilder {
 }
 
 /// A schema with the words that describe this use of it.
-pub(super) fn described(schema: Reference, description: String) -> Reference {
+pub(crate) fn described(schema: Reference, description: String) -> Reference {
     let words = Some(description).filter(|words| !words.is_empty());
     match schema {
         RefOr::T(Schema::Object(mut object)) => {
@@ -305,10 +283,8 @@ pub(super) fn described(schema: Reference, description: String) -> Reference {
             array.into()
         }
         RefOr::T(Schema::OneOf(mut one)) => {
-            one.description = [words, one.description]
-                .into_iter()
-                .flatten()
-                .reduce(|a, b| format!("{a} {b}."));
+            one.description =
+                [words, one.description].into_iter().flatten().reduce(|a, b| format!("{a} {b}."));
             Schema::OneOf(one).into()
         }
         other => other,

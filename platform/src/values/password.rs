@@ -1,15 +1,18 @@
 //! Passwords as they are sent. They never show in `Debug` and are taken as they are: no trimming, no truncation.
-use super::{At, Email, Faults, Input, Parse, Reference, string_schema};
+use super::{At, Checked, Email, Faults, Input, Parse, Reference, string_schema};
 use secrecy::{ExposeSecret, SecretString};
 use utoipa::openapi::schema::{KnownFormat, SchemaFormat};
 
 const SHORTEST: usize = 8;
 const LONGEST: usize = 128;
 
+/// bcrypt would end there, without a word.
+const NUL: &str = "must not contain U+0000";
+
 /// The most common passwords of at least eight characters, one a line, sorted. See `docs/common-passwords.md`.
 const COMMON: &str = include_str!("common_passwords.txt");
 
-/// A password to compare with the one that is known. Only its length is looked at.
+/// A password to compare with the one that is known: any that could ever have been set.
 #[derive(Clone, Debug)]
 pub struct Password(SecretString);
 
@@ -29,13 +32,15 @@ impl NewPassword {
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
+}
 
-    /// What is wrong with it as this person's password.
-    pub fn fault_for(&self, email: &Email) -> Option<&'static str> {
-        let local = email.local_part();
-        let contained = local.chars().count() >= 4 && self.expose().to_lowercase().contains(local);
-        contained.then_some("must not contain the name in your e-mail address")
+/// A password must not hold the name in its person's address; one of up to three characters may well occur.
+pub fn without_name(email: &Email, password: &NewPassword) -> Checked {
+    let local = email.local_part();
+    if local.chars().count() >= 4 && password.expose().to_lowercase().contains(local) {
+        return Err(("password", "must not contain the name in your e-mail address".into()));
     }
+    Ok(())
 }
 
 fn is_common(password: &str) -> bool {
@@ -60,11 +65,15 @@ fn secret_schema(min: usize) -> Reference {
 impl Parse for Password {
     fn parse(input: Input<'_>, at: &At<'_>, faults: &mut Faults) -> Option<Self> {
         let text = input.string(at, faults)?;
-        if text.is_empty() || text.chars().count() > LONGEST {
-            faults.add(at, format!("must be 1 to {LONGEST} characters"));
-            return None;
-        }
-        Some(Self(text.into_owned().into()))
+        let fault = if !(1..=LONGEST).contains(&text.chars().count()) {
+            "must be 1 to 128 characters"
+        } else if text.contains('\0') {
+            NUL
+        } else {
+            return Some(Self(text.into_owned().into()));
+        };
+        faults.add(at, fault);
+        None
     }
     fn schema() -> Reference {
         secret_schema(1)
@@ -80,7 +89,7 @@ impl Parse for NewPassword {
         let fault = if !(SHORTEST..=LONGEST).contains(&text.chars().count()) {
             "must be 8 to 128 characters"
         } else if text.contains('\0') {
-            "must not contain U+0000"
+            NUL
         } else if is_common(&text) {
             "too common: it is among those that are tried first"
         } else {

@@ -35,6 +35,11 @@ fn checked(
     fine
 }
 
+/// Without the spaces around it. A line break is no space: it is refused at the ends as it is in the middle.
+pub(super) fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() && !c.is_control())
+}
+
 fn schema(min: usize, max: usize) -> Reference {
     string_schema().min_length(Some(min)).max_length(Some(max)).into()
 }
@@ -58,7 +63,7 @@ impl<const MIN: usize, const MAX: usize> Line<MIN, MAX> {
 impl<const MIN: usize, const MAX: usize> Parse for Line<MIN, MAX> {
     fn parse(input: Input<'_>, at: &At<'_>, faults: &mut Faults) -> Option<Self> {
         let text = input.string(at, faults)?;
-        let text = text.trim();
+        let text = trimmed(&text);
         checked(text, MIN, MAX, |_| false, at, faults).then(|| Self(text.to_owned()))
     }
     fn schema() -> Reference {
@@ -199,11 +204,7 @@ impl Slug {
         stem.truncate(room);
         let mut stem = stem.trim_end_matches('-').to_owned();
         if stem.len() < 3 || (suffix.is_none() && RESERVED.contains(&stem.as_str())) {
-            stem = if stem.is_empty() {
-                "tenant".to_owned()
-            } else {
-                format!("{stem}-team")
-            };
+            stem = if stem.is_empty() { "tenant".to_owned() } else { format!("{stem}-team") };
         }
         match suffix {
             Some(suffix) => Self(format!("{stem}-{suffix}")),
@@ -240,17 +241,9 @@ mod tests {
 
     #[test]
     fn slugs_from_names_are_always_slugs() {
-        for name in [
-            "Acme",
-            "API",
-            "ä",
-            "",
-            "x",
-            "Ünïcödé & Sons",
-            "-- a --",
-            &"long name ".repeat(20),
-            "日本",
-        ] {
+        for name in
+            ["Acme", "API", "ä", "", "x", "Ünïcödé & Sons", "-- a --", &"long name ".repeat(20), "日本"]
+        {
             for suffix in [None, Some("0f3a9c")] {
                 let slug = Slug::from_name(name, suffix);
                 assert_eq!(Slug::new(slug.as_str()).as_ref(), Ok(&slug), "{name} {suffix:?}");

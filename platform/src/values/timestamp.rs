@@ -1,5 +1,6 @@
 //! Instants.
 use super::{At, Faults, Input, Parse, Reference, string_schema};
+use jiff::{SignedDuration, civil::DateTime, fmt::temporal::Pieces};
 use serde::{Serialize, Serializer};
 use std::{fmt, time::Duration};
 use utoipa::{
@@ -36,33 +37,35 @@ impl Timestamp {
     /// That much later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// That much earlier.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// Reads RFC 3339 with any offset.
+    /// Reads RFC 3339 with any offset, to the end of the year 9999 (`jiff::Timestamp` ends a day before, and that very
+    /// evening is what people write for "never").
     pub fn from_rfc3339(text: &str) -> Option<Self> {
         let shaped = text.len() >= 20 && text.as_bytes()[10].eq_ignore_ascii_case(&b'T');
-        let instant: jiff::Timestamp = text.parse().ok().filter(|_| shaped)?;
-        Some(Self(instant.as_microsecond()))
+        let pieces =
+            Pieces::parse(text).ok().filter(|pieces| shaped && pieces.time_zone_annotation().is_none())?;
+        let local = pieces.date().to_datetime(pieces.time()?);
+        let offset = pieces.to_numeric_offset()?.seconds();
+        let since = local.duration_since(EPOCH) - SignedDuration::from_secs(offset.into());
+        i64::try_from(since.as_micros()).ok().map(Self)
     }
 }
 
+/// What timestamps count from.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_millisecond(self.as_millis()) {
-            Ok(instant) => write!(f, "{instant:.3}"),
+        match EPOCH.checked_add(SignedDuration::from_millis(self.as_millis())) {
+            Ok(instant) => write!(f, "{instant:.3}Z"),
             Err(_) => f.write_str("9999-12-31T23:59:59.999Z"), // beyond the calendar
         }
     }
@@ -93,9 +96,7 @@ impl Parse for Timestamp {
 
 impl PartialSchema for Timestamp {
     fn schema() -> Reference {
-        string_schema()
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-            .into()
+        string_schema().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))).into()
     }
 }
 impl ToSchema for Timestamp {}
@@ -109,8 +110,18 @@ mod tests {
         let at = Timestamp::from_rfc3339("2026-01-31T10:30:00.123456+01:00").unwrap();
         assert_eq!(at.to_string(), "2026-01-31T09:30:00.123Z");
         assert_eq!(Timestamp::from_micros(0).to_string(), "1970-01-01T00:00:00.000Z");
+        for (text, shown) in [
+            ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999Z"),
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"),
+            ("2026-01-31T23:30:00-00:30", "2026-02-01T00:00:00.000Z"),
+            ("1969-12-31t23:59:59.9999z", "1969-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(Timestamp::from_rfc3339(text).unwrap().to_string(), shown);
+        }
         for text in [
             "",
+            "2026-01-31T10:30:00Z[UTC]",
+            "2026-01-31T10:30:00+01:00[Europe/Paris]",
             "2026-01-31",
             "2026-01-31 10:30:00Z",
             "2026-13-31T10:30:00Z",

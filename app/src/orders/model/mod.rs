@@ -12,7 +12,7 @@ use tenantry::{
     error::{Error, Result},
     http::{Cursor, Named},
     uuid::Uuid,
-    values::{Amount, Currency, Int, Line, Lines, List, Money, Text, Timestamp},
+    values::{Amount, Checked, Currency, Int, Line, Lines, List, Money, Text, Timestamp},
 };
 
 /// 99,999,999.99, for a price and for a total.
@@ -57,9 +57,7 @@ impl Status {
             (Confirmed, Target::Processing) => Ok(Processing),
             (Processing, Target::Completed) => Ok(Completed),
             (Pending | Confirmed | Processing, Target::Cancelled) => Ok(Cancelled),
-            _ => Err(Error::business_rule(format!(
-                "Cannot transition from {self} to {target}"
-            ))),
+            _ => Err(Error::business_rule(format!("Cannot transition from {self} to {target}"))),
         }
     }
 }
@@ -76,15 +74,16 @@ body! {
         /// For whoever handles the order.
         notes: Option<Lines<500>>,
     }
+    check within_limit(items);
 }
 
 body! {
     /// A line of an order to place.
     pub struct CreateItem {
         /// The product's identifier in the catalogue.
-        product_id: Text<1, 36>,
+        product_id: Text<1, 36> = "SKU-1",
         /// What the product is called.
-        product_name: Line<1, 200>,
+        product_name: Line<1, 200> = "Desk lamp",
         /// How many.
         quantity: Int<1, 1000>,
         /// The price of one, a decimal with at most two places, as a string or a number.
@@ -98,7 +97,7 @@ body! {
         /// `confirmed`, `processing`, `completed` or `cancelled`.
         status: Target,
         /// Why, for the history.
-        note: Option<Lines<500>>,
+        note: Option<Lines<500>> = "Paid by bank transfer",
     }
 }
 
@@ -137,18 +136,27 @@ pub struct NewItem {
     pub unit_price: Money,
 }
 
+/// The sum of all lines, unless it is over the limit.
+fn total(items: &[CreateItem]) -> Checked<Money> {
+    let add = |sum: Money, item: &CreateItem| {
+        sum.checked_add(item.unit_price.get().checked_mul(item.quantity.get())?)
+    };
+    let total = items.iter().try_fold(Money::from_minor(0), add);
+    total.filter(|total| total.minor() <= MOST).ok_or_else(|| {
+        let limit = Money::from_minor(MOST);
+        ("items", format!("the total must be at most {limit}").into())
+    })
+}
+
+fn within_limit(items: &List<CreateItem, 1, 50>) -> Checked {
+    total(items.as_slice()).map(drop)
+}
+
 impl NewOrder {
-    /// Adds up the total; one over the limit is refused.
+    /// Adds up the total.
     pub fn parse(body: CreateOrder) -> Result<Self> {
-        let items: Vec<_> = body.items.into_vec().into_iter().map(NewItem::from).collect();
-        let add = |sum: Money, item: &NewItem| sum.checked_add(item.unit_price.checked_mul(item.quantity)?);
-        let total = items.iter().try_fold(Money::from_minor(0), add);
-        let total = total.filter(|total| total.minor() <= MOST).ok_or_else(|| {
-            Error::field(
-                "items",
-                format!("the total must be at most {}", Money::from_minor(MOST)),
-            )
-        })?;
+        let total = total(body.items.as_slice()).map_err(|(field, fault)| Error::field(field, fault))?;
+        let items = body.items.into_vec().into_iter().map(NewItem::from).collect();
         let currency = body.currency.unwrap_or(Currency::USD);
         Ok(Self {
             customer_id: body.customer_id,
@@ -288,10 +296,7 @@ impl FromRow for Step {
             from: from.as_deref().and_then(Status::from_word),
             to: row.word(1, Status::from_word)?,
             note: row.get(2)?,
-            actor: Actor {
-                r#type: row.word(3, ActorType::from_word)?,
-                id: row.get(4)?,
-            },
+            actor: Actor { r#type: row.word(3, ActorType::from_word)?, id: row.get(4)? },
             at: row.get(5)?,
         })
     }

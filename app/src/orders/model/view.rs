@@ -99,39 +99,14 @@ impl From<Order> for OrderView {
 
 impl From<Item> for ItemView {
     fn from(item: Item) -> Self {
-        let Item {
-            id,
-            product_id,
-            product_name,
-            quantity,
-            unit_price,
-            ..
-        } = item;
-        Self {
-            id,
-            product_id,
-            product_name,
-            quantity,
-            unit_price,
-        }
+        let Item { id, product_id, product_name, quantity, unit_price, .. } = item;
+        Self { id, product_id, product_name, quantity, unit_price }
     }
 }
 
 impl From<Step> for StepView {
     fn from(step: Step) -> Self {
-        let Step {
-            from,
-            to,
-            note,
-            actor,
-            at,
-        } = step;
-        Self {
-            from,
-            to,
-            note,
-            actor,
-            at,
-        }
+        let Step { from, to, note, actor, at } = step;
+        Self { from, to, note, actor, at }
     }
 }

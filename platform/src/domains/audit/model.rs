@@ -88,12 +88,8 @@ impl FromRow for EventView {
             id: row.get(0)?,
             at: row.get(1)?,
             action: row.get(2)?,
-            actor: actor_type
-                .zip(actor_id)
-                .map(|(r#type, id)| ActorView { r#type, id, email }),
-            target: target_type
-                .zip(target_id)
-                .map(|(r#type, id)| TargetView { r#type, id }),
+            actor: actor_type.zip(actor_id).map(|(r#type, id)| ActorView { r#type, id, email }),
+            target: target_type.zip(target_id).map(|(r#type, id)| TargetView { r#type, id }),
             ip: row.get(8)?,
             user_agent: row.get(9)?,
             request_id: row.get(10)?,

@@ -41,9 +41,7 @@ pub async fn refresh(
     origin: Origin,
     Json(body): Json<Refresh>,
 ) -> Result<Data<SessionView>> {
-    service::refresh(&core, body.refresh_token.as_str(), arrived, &origin)
-        .await
-        .map(Data)
+    service::refresh(&core, body.refresh_token.as_str(), arrived, &origin).await.map(Data)
 }
 
 pub async fn logout(
@@ -52,17 +50,12 @@ pub async fn logout(
     Json(body): Json<Refresh>,
 ) -> Result<Data<MessageView>> {
     service::logout(&core, body.refresh_token.as_str()).await?;
-    Ok(Data(MessageView {
-        message: "Logged out",
-    }))
+    Ok(Data(MessageView { message: "Logged out" }))
 }
 
 pub async fn me(scope: Scope<Profile>) -> Result<Data<MeView>> {
     let (user, tenant) = scope.read(async |tx| service::me(tx).await).await?;
-    Ok(Data(MeView {
-        user: user.into(),
-        tenant: tenant.into(),
-    }))
+    Ok(Data(MeView { user: user.into(), tenant: tenant.into() }))
 }
 
 pub async fn sessions(
@@ -73,17 +66,11 @@ pub async fn sessions(
 }
 
 pub async fn end_session(scope: Scope<Profile>, id: Id<SessionInfo>) -> Result<NoContent> {
-    scope
-        .write(async |tx| service::end_session(tx, &id).await)
-        .await
-        .map(|()| NoContent)
+    scope.write(async |tx| service::end_session(tx, &id).await).await.map(|()| NoContent)
 }
 
 pub async fn end_other_sessions(scope: Scope<Profile>) -> Result<NoContent> {
-    scope
-        .write(async |tx| service::end_other_sessions(tx).await)
-        .await
-        .map(|()| NoContent)
+    scope.write(async |tx| service::end_other_sessions(tx).await).await.map(|()| NoContent)
 }
 
 pub async fn change_password(
@@ -92,9 +79,7 @@ pub async fn change_password(
     Json(body): Json<ChangePassword>,
 ) -> Result<Data<MessageView>> {
     service::change_password(&core, &scope, body).await?;
-    Ok(Data(MessageView {
-        message: "Password changed",
-    }))
+    Ok(Data(MessageView { message: "Password changed" }))
 }
 
 pub async fn forgot_password(
@@ -104,9 +89,7 @@ pub async fn forgot_password(
     Json(body): Json<ForgotPassword>,
 ) -> Result<Accepted<MessageView>> {
     service::forgot_password(&core, body, origin);
-    Ok(Accepted(MessageView {
-        message: "If there is such an account, a mail is on its way",
-    }))
+    Ok(Accepted(MessageView { message: "If there is such an account, a mail is on its way" }))
 }
 
 pub async fn reset_password(
@@ -116,9 +99,7 @@ pub async fn reset_password(
     Json(body): Json<ResetPassword>,
 ) -> Result<Data<MessageView>> {
     service::reset_password(&core, body, &origin).await?;
-    Ok(Data(MessageView {
-        message: "Password reset",
-    }))
+    Ok(Data(MessageView { message: "Password reset" }))
 }
 
 pub async fn accept_invitation(

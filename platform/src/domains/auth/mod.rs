@@ -29,19 +29,11 @@ pub fn domain() -> Domain {
 
 fn routes() -> Routes {
     Routes::new("auth")
-        .post(
-            "/auth/register",
-            api::register,
-            "Sign up: a new tenant and its owner",
-        )
+        .post("/auth/register", api::register, "Sign up: a new tenant and its owner")
         .refusing(&[Code::Conflict])
         .post("/auth/login", api::login, "Sign in")
         .refusing(&[Code::Unauthorized])
-        .post(
-            "/auth/refresh",
-            api::refresh,
-            "Replace a refresh token by a new session's tokens",
-        )
+        .post("/auth/refresh", api::refresh, "Replace a refresh token by a new session's tokens")
         .refusing(&[Code::Unauthorized])
         .post(
             "/auth/logout",
@@ -49,39 +41,15 @@ fn routes() -> Routes {
             "End the session of a refresh token; one that is unknown or dead answers the same",
         )
         .get("/auth/me", api::me, "Who am I, and whose tenant is this")
-        .get(
-            "/auth/sessions",
-            api::sessions,
-            "List one's live sessions, newest first",
-        )
-        .delete(
-            "/auth/sessions",
-            api::end_other_sessions,
-            "End all of one's sessions but the one that asks",
-        )
-        .delete(
-            "/auth/sessions/{id}",
-            api::end_session,
-            "End one of one's sessions",
-        )
-        .post(
-            "/auth/password/change",
-            api::change_password,
-            "Set another password; all other sessions end",
-        )
+        .get("/auth/sessions", api::sessions, "List one's live sessions, newest first")
+        .delete("/auth/sessions", api::end_other_sessions, "End all of one's sessions but the one that asks")
+        .delete("/auth/sessions/{id}", api::end_session, "End one of one's sessions")
+        .post("/auth/password/change", api::change_password, "Set another password; all other sessions end")
         .post(
             "/auth/password/forgot",
             api::forgot_password,
             "Have a mail sent with a token that sets a new password",
         )
-        .post(
-            "/auth/password/reset",
-            api::reset_password,
-            "Set a new password by a token; all sessions end",
-        )
-        .post(
-            "/auth/invitations/accept",
-            api::accept_invitation,
-            "Accept an invitation, and be signed in",
-        )
+        .post("/auth/password/reset", api::reset_password, "Set a new password by a token; all sessions end")
+        .post("/auth/invitations/accept", api::accept_invitation, "Accept an invitation, and be signed in")
 }

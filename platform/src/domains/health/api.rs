@@ -44,17 +44,10 @@ pub async fn ready(_: Public, State(core): State<Core>) -> Result<Bare<Readiness
     match core.db.ping().await {
         Ok(()) => Ok(Bare(Readiness {
             status: "ready",
-            dependencies: vec![Dependency {
-                name,
-                kind,
-                state: "up",
-            }],
+            dependencies: vec![Dependency { name, kind, state: "up" }],
         })),
         Err(error) => {
-            let down = Fault {
-                field: name.to_owned(),
-                message: "down".into(),
-            };
+            let down = Fault { field: name.to_owned(), message: "down".into() };
             let refusal = Error::new(Code::ServiceUnavailable, "Not ready: a dependency is down");
             Err(refusal.with_details(vec![down]).caused_by(error))
         }

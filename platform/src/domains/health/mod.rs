@@ -10,14 +10,6 @@ pub fn domain() -> Domain {
 
 fn routes() -> Routes {
     Routes::at_root("service")
-        .get(
-            "/health",
-            api::alive,
-            "Whether the process is alive; touches nothing",
-        )
-        .get(
-            "/health/ready",
-            api::ready,
-            "Whether requests can be served, with the state of each dependency",
-        )
+        .get("/health", api::alive, "Whether the process is alive; touches nothing")
+        .get("/health/ready", api::ready, "Whether requests can be served, with the state of each dependency")
 }

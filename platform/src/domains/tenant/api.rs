@@ -14,10 +14,7 @@ use crate::{
 use axum::extract::State;
 
 pub async fn show(scope: Scope<Read>) -> Result<Data<TenantView>> {
-    scope
-        .read(async |tx| service::read(tx).await)
-        .await
-        .map(|tenant| Data(tenant.into()))
+    scope.read(async |tx| service::read(tx).await).await.map(|tenant| Data(tenant.into()))
 }
 
 pub async fn rename(scope: Scope<Manage>, Json(body): Json<RenameTenant>) -> Result<Data<TenantView>> {
@@ -32,7 +29,5 @@ pub async fn transfer(
     State(core): State<Core>,
     Json(body): Json<TransferOwnership>,
 ) -> Result<Data<UserView>> {
-    service::transfer(&core, &scope, &body)
-        .await
-        .map(|owner| Data(owner.into()))
+    service::transfer(&core, &scope, &body).await.map(|owner| Data(owner.into()))
 }

@@ -20,12 +20,7 @@ pub async fn rename(tx: &Tx<Manage>, name: &str) -> Result<Tenant> {
     if before.name != name {
         store::rename(tx, name).await?;
         let details = json!({ "from": before.name, "to": name });
-        tx.audit(
-            Entry::new("tenant.renamed")
-                .on("tenant", tx.tenant_id())
-                .with(details),
-        )
-        .await?;
+        tx.audit(Entry::new("tenant.renamed").on("tenant", tx.tenant_id()).with(details)).await?;
     }
     auth::find_tenant(tx).await
 }
@@ -51,25 +46,13 @@ pub async fn transfer(core: &Core, scope: &Scope<Transfer>, transfer: &TransferO
                 return Err(Error::field("password", "is not your password"));
             }
             let heir = heir(auth::lock_user(tx, transfer.user_id).await?, transfer)?;
-            let owner = User {
-                role: Role::Admin,
-                updated_at: tx.now(),
-                ..owner
-            };
-            let heir = User {
-                role: Role::Owner,
-                updated_at: tx.now(),
-                ..heir
-            };
+            let owner = User { role: Role::Admin, updated_at: tx.now(), ..owner };
+            let heir = User { role: Role::Owner, updated_at: tx.now(), ..heir };
             auth::update_role(tx, owner.id, owner.role).await?; // first: there is one owner at any time
             auth::update_role(tx, heir.id, heir.role).await?;
             let details = json!({ "from": owner.id, "to": heir.id });
-            tx.audit(
-                Entry::new("tenant.ownership_transferred")
-                    .on("tenant", tx.tenant_id())
-                    .with(details),
-            )
-            .await?;
+            tx.audit(Entry::new("tenant.ownership_transferred").on("tenant", tx.tenant_id()).with(details))
+                .await?;
             tx.emit(&UserRoleChanged(owner.into())).await?;
             tx.emit(&UserRoleChanged(heir.clone().into())).await?;
             Ok(heir)

@@ -18,10 +18,7 @@ pub async fn list(scope: Scope<Manage>, Query(query): Query<ListUsers>) -> Resul
 }
 
 pub async fn show(scope: Scope<Manage>, id: Id<User>) -> Result<Data<UserView>> {
-    scope
-        .read(async |tx| service::read(tx, &id).await)
-        .await
-        .map(|user| Data(user.into()))
+    scope.read(async |tx| service::read(tx, &id).await).await.map(|user| Data(user.into()))
 }
 
 pub async fn invite(
@@ -29,10 +26,7 @@ pub async fn invite(
     State(core): State<Core>,
     Json(body): Json<InviteUser>,
 ) -> Result<CreatedData<InvitedView>> {
-    scope
-        .write(async |tx| service::invite(&core, tx, &body).await)
-        .await
-        .map(CreatedData)
+    scope.write(async |tx| service::invite(&core, tx, &body).await).await.map(CreatedData)
 }
 
 pub async fn change_role(
@@ -40,24 +34,15 @@ pub async fn change_role(
     id: Id<User>,
     Json(body): Json<ChangeRole>,
 ) -> Result<Data<UserView>> {
-    scope
-        .write(async |tx| service::change_role(tx, &id, body.role).await)
-        .await
-        .map(|user| Data(user.into()))
+    scope.write(async |tx| service::change_role(tx, &id, body.role).await).await.map(|user| Data(user.into()))
 }
 
 pub async fn deactivate(scope: Scope<Manage>, id: Id<User>) -> Result<Data<UserView>> {
-    scope
-        .write(async |tx| service::deactivate(tx, &id).await)
-        .await
-        .map(|user| Data(user.into()))
+    scope.write(async |tx| service::deactivate(tx, &id).await).await.map(|user| Data(user.into()))
 }
 
 pub async fn reactivate(scope: Scope<Manage>, id: Id<User>) -> Result<Data<UserView>> {
-    scope
-        .write(async |tx| service::reactivate(tx, &id).await)
-        .await
-        .map(|user| Data(user.into()))
+    scope.write(async |tx| service::reactivate(tx, &id).await).await.map(|user| Data(user.into()))
 }
 
 pub async fn reset_password(
@@ -65,8 +50,5 @@ pub async fn reset_password(
     State(core): State<Core>,
     id: Id<User>,
 ) -> Result<Data<ResetView>> {
-    scope
-        .write(async |tx| service::reset_password(&core, tx, &id).await)
-        .await
-        .map(Data)
+    scope.write(async |tx| service::reset_password(&core, tx, &id).await).await.map(Data)
 }

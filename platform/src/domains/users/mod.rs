@@ -38,11 +38,7 @@ fn routes() -> Routes {
         )
         .refusing(&[Code::Conflict])
         .get("/users/{id}", api::show, "Read a person")
-        .delete(
-            "/users/{id}",
-            api::deactivate,
-            "Deactivate a person: all their sessions end",
-        )
+        .delete("/users/{id}", api::deactivate, "Deactivate a person: all their sessions end")
         .refusing(&[Code::BusinessRuleViolation])
         .patch("/users/{id}/role", api::change_role, "Give a person another role")
         .refusing(&[Code::BusinessRuleViolation])

@@ -32,9 +32,7 @@ pub async fn list(tx: &Tx<Manage>, query: ListUsers) -> Result<Page<UserView>> {
 
 /// A person.
 pub async fn read(tx: &Tx<Manage>, id: &Id<User>) -> Result<User> {
-    auth::find_user(tx, id.uuid())
-        .await?
-        .ok_or_else(|| id.not_found())
+    auth::find_user(tx, id.uuid()).await?.ok_or_else(|| id.not_found())
 }
 
 /// Somebody new, or somebody whose invitation is renewed.
@@ -51,11 +49,7 @@ pub async fn invite(core: &Core, tx: &Tx<Manage>, invite: &InviteUser) -> Result
             tx.now(),
         )
     };
-    let user = if auth::insert_invited(tx, &user).await? {
-        user
-    } else {
-        renewed(tx, user).await?
-    };
+    let user = if auth::insert_invited(tx, &user).await? { user } else { renewed(tx, user).await? };
     let (token, expires_at) = auth::issue_token(tx, user.id, TokenKind::Invitation).await?;
     let token = if core.mail.reaches_people() {
         tx.enqueue(&InvitationMail::to(user.id)).await?;
@@ -65,16 +59,8 @@ pub async fn invite(core: &Core, tx: &Tx<Manage>, invite: &InviteUser) -> Result
     };
     let view = UserView::from(user.clone());
     tx.emit(&UserInvited(user.clone().into())).await?;
-    tx.audit(
-        Entry::new("user.invited")
-            .on("user", user.id)
-            .with(json!({ "role": user.role })),
-    )
-    .await?;
-    Ok(InvitedView {
-        user: view,
-        invitation: InvitationView { expires_at, token },
-    })
+    tx.audit(Entry::new("user.invited").on("user", user.id).with(json!({ "role": user.role }))).await?;
+    Ok(InvitedView { user: view, invitation: InvitationView { expires_at, token } })
 }
 
 /// The address is known: only an invitation that was not accepted can be given again.
@@ -84,19 +70,14 @@ async fn renewed(tx: &Tx<Manage>, new: User) -> Result<User> {
     match known.status {
         UserStatus::Invited => {
             may_reach(tx.role().await?, &known)?;
-            let user = User {
-                full_name: new.full_name,
-                role: new.role,
-                updated_at: tx.now(),
-                ..known
-            };
+            let user = User { full_name: new.full_name, role: new.role, updated_at: tx.now(), ..known };
             auth::update_invited(tx, &user).await?;
             Ok(user)
         }
         UserStatus::Active => Err(Error::conflict("There is a user with this e-mail address")),
-        UserStatus::Deactivated => Err(Error::conflict(
-            "The user with this e-mail address is deactivated: reactivate them",
-        )),
+        UserStatus::Deactivated => {
+            Err(Error::conflict("The user with this e-mail address is deactivated: reactivate them"))
+        }
     }
 }
 
@@ -111,29 +92,20 @@ pub async fn change_role(tx: &Tx<Manage>, id: &Id<User>, role: GivenRole) -> Res
         return Err(Error::business_rule("Nobody can change their own role"));
     }
     may_give(actor, role)?;
-    let user = auth::lock_user(tx, id.uuid())
-        .await?
-        .ok_or_else(|| id.not_found())?;
+    let user = auth::lock_user(tx, id.uuid()).await?.ok_or_else(|| id.not_found())?;
     may_reach(actor, &user)?;
     if user.role == Role::Owner {
-        return Err(Error::business_rule(
-            "The owner's role cannot be changed: transfer the ownership",
-        ));
+        return Err(Error::business_rule("The owner's role cannot be changed: transfer the ownership"));
     }
     let from = user.role;
-    let user = User {
-        role: role.into(),
-        updated_at: tx.now(),
-        ..user
-    };
+    let user = User { role: role.into(), updated_at: tx.now(), ..user };
     if from == user.role {
         return Ok(user);
     }
     auth::update_role(tx, user.id, user.role).await?;
     tx.emit(&UserRoleChanged(user.clone().into())).await?;
     let details = json!({ "from": from, "to": user.role });
-    tx.audit(Entry::new("user.role_changed").on("user", user.id).with(details))
-        .await?;
+    tx.audit(Entry::new("user.role_changed").on("user", user.id).with(details)).await?;
     Ok(user)
 }
 
@@ -143,64 +115,42 @@ pub async fn deactivate(tx: &Tx<Manage>, id: &Id<User>) -> Result<User> {
     if is_self(tx, id) {
         return Err(Error::business_rule("Nobody can deactivate themselves"));
     }
-    let user = auth::lock_user(tx, id.uuid())
-        .await?
-        .ok_or_else(|| id.not_found())?;
+    let user = auth::lock_user(tx, id.uuid()).await?.ok_or_else(|| id.not_found())?;
     may_reach(actor, &user)?;
     if user.role == Role::Owner {
-        return Err(Error::business_rule(
-            "The owner cannot be deactivated: transfer the ownership first",
-        ));
+        return Err(Error::business_rule("The owner cannot be deactivated: transfer the ownership first"));
     }
     if user.status == UserStatus::Deactivated {
         return Ok(user);
     }
-    let user = User {
-        status: UserStatus::Deactivated,
-        updated_at: tx.now(),
-        ..user
-    };
+    let user = User { status: UserStatus::Deactivated, updated_at: tx.now(), ..user };
     auth::update_status(tx, user.id, user.status).await?;
     auth::end_all(tx, user.id).await?;
     tx.emit(&UserDeactivated(user.clone().into())).await?;
-    tx.audit(Entry::new("user.deactivated").on("user", user.id))
-        .await?;
+    tx.audit(Entry::new("user.deactivated").on("user", user.id)).await?;
     Ok(user)
 }
 
 /// Let in again, as who they were: somebody who never had a password is invited again.
 pub async fn reactivate(tx: &Tx<Manage>, id: &Id<User>) -> Result<User> {
     let actor = tx.role().await?;
-    let user = auth::lock_user(tx, id.uuid())
-        .await?
-        .ok_or_else(|| id.not_found())?;
+    let user = auth::lock_user(tx, id.uuid()).await?.ok_or_else(|| id.not_found())?;
     may_reach(actor, &user)?;
     if user.status != UserStatus::Deactivated {
         return Ok(user);
     }
     let joined = auth::has_password(tx, user.id).await?;
-    let status = if joined {
-        UserStatus::Active
-    } else {
-        UserStatus::Invited
-    };
-    let user = User {
-        status,
-        updated_at: tx.now(),
-        ..user
-    };
+    let status = if joined { UserStatus::Active } else { UserStatus::Invited };
+    let user = User { status, updated_at: tx.now(), ..user };
     auth::update_status(tx, user.id, user.status).await?;
-    tx.audit(Entry::new("user.reactivated").on("user", user.id))
-        .await?;
+    tx.audit(Entry::new("user.reactivated").on("user", user.id)).await?;
     Ok(user)
 }
 
 /// A token by which a person of a lower role sets a new password.
 pub async fn reset_password(core: &Core, tx: &Tx<Manage>, id: &Id<User>) -> Result<ResetView> {
     let actor = tx.role().await?;
-    let user = auth::lock_user(tx, id.uuid())
-        .await?
-        .ok_or_else(|| id.not_found())?;
+    let user = auth::lock_user(tx, id.uuid()).await?.ok_or_else(|| id.not_found())?;
     if user.role >= actor {
         return Err(Error::forbidden("users.reset_password of a lower role"));
     }

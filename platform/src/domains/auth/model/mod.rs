@@ -10,7 +10,7 @@ use crate::{
     data::{FromRow, Row},
     error::Result,
     http::{MOST_PAGES, Named},
-    values::{Email, Int, Line, NewPassword, Password, Slug, Text, Timestamp},
+    values::{Email, Int, Line, NewPassword, Password, Slug, Text, Timestamp, without_name},
 };
 use std::time::Duration;
 use uuid::Uuid;
@@ -19,7 +19,7 @@ crate::body! {
     /// A new tenant and its owner.
     pub struct Register {
         /// What the tenant is called.
-        tenant_name: Line<1, 100>,
+        tenant_name: Line<1, 100> = "Initech",
         /// Its name at sign-in; made from `tenant_name` where it is left out.
         tenant_slug: Option<Slug>,
         /// The owner's address.
@@ -27,19 +27,20 @@ crate::body! {
         /// 8 to 128 characters, any Unicode; neither among the most common nor containing the name in the e-mail address.
         password: NewPassword,
         /// The owner's name.
-        full_name: Line<1, 100>,
+        full_name: Line<1, 100> = "Ada Lovelace",
     }
+    check without_name(email, password);
 }
 
 crate::body! {
-    /// Who signs in.
+    /// Who signs in. The example is a person of the demo.
     pub struct Login {
         /// The tenant's name at sign-in.
-        tenant_slug: Text<1, 100>,
+        tenant_slug: Text<1, 100> = "acme",
         /// The person's address.
-        email: Text<1, 320>,
+        email: Text<1, 320> = "member@acme.test",
         /// Their password.
-        password: Password,
+        password: Password = "demo-tenantry-2026",
     }
 }
 
@@ -47,7 +48,7 @@ crate::body! {
     /// A refresh token.
     pub struct Refresh {
         /// As the session had it.
-        refresh_token: Text<1, 200>,
+        refresh_token: Text<1, 200> = "rt_…",
     }
 }
 
@@ -55,7 +56,7 @@ crate::body! {
     /// A new password for oneself.
     pub struct ChangePassword {
         /// The password that holds.
-        current_password: Password,
+        current_password: Password = "demo-tenantry-2026",
         /// The one that shall hold.
         new_password: NewPassword,
     }
@@ -65,9 +66,9 @@ crate::body! {
     /// Who has forgotten their password.
     pub struct ForgotPassword {
         /// The tenant's name at sign-in.
-        tenant_slug: Text<1, 100>,
+        tenant_slug: Text<1, 100> = "acme",
         /// The person's address.
-        email: Text<1, 320>,
+        email: Text<1, 320> = "member@acme.test",
     }
 }
 
@@ -75,7 +76,7 @@ crate::body! {
     /// A new password by a reset token.
     pub struct ResetPassword {
         /// From the mail, or from an admin.
-        token: Text<1, 200>,
+        token: Text<1, 200> = "pwr_…",
         /// The password that shall hold.
         new_password: NewPassword,
     }
@@ -85,7 +86,7 @@ crate::body! {
     /// A first password by an invitation token.
     pub struct AcceptInvitation {
         /// From the mail, or from an admin.
-        token: Text<1, 200>,
+        token: Text<1, 200> = "inv_…",
         /// The password that shall hold.
         password: NewPassword,
         /// One's name, if it is another than the invitation says.
@@ -175,14 +176,7 @@ impl Tenant {
     /// A tenant that begins now.
     pub fn new(id: Uuid, name: String, slug: &Slug, now: Timestamp) -> Self {
         let slug = slug.as_str().to_owned();
-        Self {
-            id,
-            name,
-            slug,
-            plan: FREE.to_owned(),
-            created_at: now,
-            updated_at: now,
-        }
+        Self { id, name, slug, plan: FREE.to_owned(), created_at: now, updated_at: now }
     }
 }
 

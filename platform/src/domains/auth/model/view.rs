@@ -91,22 +91,8 @@ pub struct MessageView {
 
 impl From<Tenant> for TenantView {
     fn from(t: Tenant) -> Self {
-        let Tenant {
-            id,
-            name,
-            slug,
-            plan,
-            created_at,
-            updated_at,
-        } = t;
-        Self {
-            id,
-            name,
-            slug,
-            plan,
-            created_at,
-            updated_at,
-        }
+        let Tenant { id, name, slug, plan, created_at, updated_at } = t;
+        Self { id, name, slug, plan, created_at, updated_at }
     }
 }
 
@@ -152,22 +138,7 @@ pub struct SessionInfoView {
 impl SessionInfoView {
     /// A session, seen from the session that asks.
     pub fn of(session: SessionInfo, asking: Uuid) -> Self {
-        let SessionInfo {
-            id,
-            created_at,
-            last_used_at,
-            expires_at,
-            ip,
-            user_agent,
-        } = session;
-        Self {
-            id,
-            created_at,
-            last_used_at,
-            expires_at,
-            ip,
-            user_agent,
-            current: id == asking,
-        }
+        let SessionInfo { id, created_at, last_used_at, expires_at, ip, user_agent } = session;
+        Self { id, created_at, last_used_at, expires_at, ip, user_agent, current: id == asking }
     }
 }

@@ -4,7 +4,7 @@ use super::{
         model::{AcceptInvitation, SessionView, TokenKind, User, UserJoined, UserStatus},
         store,
     },
-    start_session,
+    check_policy, start_session,
 };
 use crate::{
     core::Core,
@@ -15,7 +15,7 @@ use crate::{
         outbox,
         token::TenantToken,
     },
-    values::{Email, Line},
+    values::Line,
 };
 
 /// An invited person sets a password and is signed in.
@@ -25,49 +25,28 @@ pub async fn accept(core: &Core, accept: AcceptInvitation, origin: &Origin) -> R
     let token = TenantToken::read(kind.prefix(), accept.token.as_str()).ok_or_else(unknown)?;
     let now = core.clock.now();
     let invited = async |conn: &TenantConn| {
-        let holder = store::token_holder(conn, kind, &token.hash())
-            .await?
-            .ok_or_else(unknown)?;
+        let holder = store::token_holder(conn, kind, &token.hash()).await?.ok_or_else(unknown)?;
         store::user(conn, holder).await?.ok_or_else(unknown)
     };
-    let invited = core
-        .db
-        .as_tenant(SystemReason::Invitation, token.tenant, now, invited)
-        .await?;
-    if let Some(fault) = Email::new(&invited.email).and_then(|email| accept.password.fault_for(&email)) {
-        return Err(Error::field("password", fault));
-    }
+    let invited = core.db.as_tenant(SystemReason::Invitation, token.tenant, now, invited).await?;
+    check_policy(&accept.password, &invited.email, "password")?;
     let hash = core.passwords.hash(accept.password.expose()).await?;
     let full_name = accept.full_name.map(Line::into_string);
-    let joined = core
-        .db
-        .as_tenant(SystemReason::Invitation, token.tenant, now, async |conn| {
-            let id = store::take_token(conn, kind, &token.hash())
-                .await?
-                .ok_or_else(unknown)?;
-            let user = store::lock_user(conn, id)
-                .await?
-                .filter(|user| user.status == UserStatus::Invited)
-                .ok_or_else(unknown)?;
-            let full_name = full_name.clone().unwrap_or_else(|| user.full_name.clone());
-            let user = User {
-                full_name,
-                status: UserStatus::Active,
-                last_login_at: Some(now),
-                updated_at: now,
-                ..user
-            };
-            store::join(conn, &user, &hash).await?;
-            let issued = start_session(core, conn, id, origin).await?;
-            outbox::emit(conn, &UserJoined(user.clone().into())).await?;
-            audit::record(
-                conn,
-                origin,
-                &Entry::new("user.joined").by("user", id).on("user", id),
-            )
-            .await?;
-            Ok((issued, user, store::tenant(conn).await?))
-        });
+    let joined = core.db.as_tenant(SystemReason::Invitation, token.tenant, now, async |conn| {
+        let id = store::take_token(conn, kind, &token.hash()).await?.ok_or_else(unknown)?;
+        let user = store::lock_user(conn, id)
+            .await?
+            .filter(|user| user.status == UserStatus::Invited)
+            .ok_or_else(unknown)?;
+        let full_name = full_name.clone().unwrap_or_else(|| user.full_name.clone());
+        let user =
+            User { full_name, status: UserStatus::Active, last_login_at: Some(now), updated_at: now, ..user };
+        store::join(conn, &user, &hash).await?;
+        let issued = start_session(core, conn, id, origin).await?;
+        outbox::emit(conn, &UserJoined(user.clone().into())).await?;
+        audit::record(conn, origin, &Entry::new("user.joined").by("user", id).on("user", id)).await?;
+        Ok((issued, user, store::tenant(conn).await?))
+    });
     let (issued, user, tenant) = joined.await?;
     issued.view(core, user, tenant, now)
 }

@@ -6,6 +6,7 @@ mod refresh;
 mod sessions;
 
 pub use invitations::accept;
+use passwords::check_policy;
 pub use passwords::{change_password, confirm, forgot_password, issue_token, reset_password};
 pub use people::*;
 pub use refresh::refresh;
@@ -41,16 +42,10 @@ const SLUG_TRIES: usize = 5;
 
 /// A new tenant with its owner, signed in.
 pub async fn register(core: &Core, new: Register, origin: &Origin) -> Result<SessionView> {
-    if let Some(fault) = new.password.fault_for(&new.email) {
-        return Err(Error::field("password", fault));
-    }
     let hash = core.passwords.hash(new.password.expose()).await?;
     let given = new.tenant_slug.is_some();
     let name = new.tenant_name.as_str();
-    let mut slug = new
-        .tenant_slug
-        .clone()
-        .unwrap_or_else(|| Slug::from_name(name, None));
+    let mut slug = new.tenant_slug.clone().unwrap_or_else(|| Slug::from_name(name, None));
     for _ in 0..SLUG_TRIES {
         match found(core, &new, &slug, &hash, origin).await? {
             Some(session) => return Ok(session),
@@ -58,10 +53,7 @@ pub async fn register(core: &Core, new: Register, origin: &Origin) -> Result<Ses
             None => slug = Slug::from_name(name, Some(&hex(&secret::random()?[..3]))),
         }
     }
-    Err(Error::conflict(format!(
-        "The tenant slug '{}' is taken",
-        slug.as_str()
-    )))
+    Err(Error::conflict(format!("The tenant slug '{}' is taken", slug.as_str())))
 }
 
 /// `None` if the slug is taken.
@@ -76,23 +68,14 @@ async fn found(
     let id = new_id(now);
     let tenant = Tenant::new(id, new.tenant_name.as_str().to_owned(), slug, now);
     let email = new.email.as_str().to_owned();
-    let mut owner = User::new(
-        id,
-        new_id(now),
-        email,
-        new.full_name.as_str().to_owned(),
-        Role::Owner,
-        now,
-    );
+    let mut owner = User::new(id, new_id(now), email, new.full_name.as_str().to_owned(), Role::Owner, now);
     owner.last_login_at = Some(now);
     let issued = core.db.as_tenant(SystemReason::Register, id, now, async |conn| {
         if !store::insert_tenant(conn, &tenant).await? {
             return Ok(None);
         }
         store::insert_user(conn, &owner, hash).await?;
-        let entry = Entry::new("tenant.registered")
-            .by("user", owner.id)
-            .on("tenant", id);
+        let entry = Entry::new("tenant.registered").by("user", owner.id).on("tenant", id);
         audit::record(conn, origin, &entry).await?;
         start_session(core, conn, owner.id, origin).await.map(Some)
     });
@@ -108,27 +91,20 @@ pub async fn login(core: &Core, login: Login, origin: &Origin) -> Result<Session
     let slug = login.tenant_slug.as_str();
     let tenant = core
         .db
-        .system(SystemReason::Login, Mode::Read, async |conn| {
-            store::tenant_by_slug(conn, slug).await
-        })
+        .system(SystemReason::Login, Mode::Read, async |conn| store::tenant_by_slug(conn, slug).await)
         .await?;
     let known_tenant = tenant.is_some();
     let tenant = tenant.unwrap_or_default(); // of nobody: then there is no such person either
-    let email = Email::new(login.email.as_str())
-        .map(Email::into_string)
-        .unwrap_or_default();
+    let email = Email::new(login.email.as_str()).map(Email::into_string).unwrap_or_default();
     let now = core.clock.now();
-    let known = core.db.as_tenant(SystemReason::Login, tenant, now, async |conn| {
-        store::credentials(conn, &email).await
-    });
+    let known = core
+        .db
+        .as_tenant(SystemReason::Login, tenant, now, async |conn| store::credentials(conn, &email).await);
     let (user_id, status, stored) = match known.await? {
         Some(known) => (known.user_id, Some(known.status), known.password_hash),
         None => (Uuid::nil(), None, None),
     };
-    let verdict = core
-        .passwords
-        .verify(login.password.expose(), stored.clone())
-        .await?;
+    let verdict = core.passwords.verify(login.password.expose(), stored.clone()).await?;
     let (Some(stored), Some(UserStatus::Active), true) = (stored, status, verdict != Verdict::Wrong) else {
         if known_tenant {
             note_failure(core, tenant, user_id, &email, origin).await?;
@@ -147,9 +123,7 @@ pub async fn login(core: &Core, login: Login, origin: &Origin) -> Result<Session
             store::replace_hash(conn, user_id, hash).await?;
         }
         let issued = start_session(core, conn, user_id, origin).await?;
-        let entry = Entry::new("auth.login")
-            .by("user", user_id)
-            .on("session", issued.session_id);
+        let entry = Entry::new("auth.login").by("user", user_id).on("session", issued.session_id);
         audit::record(conn, origin, &entry).await?;
         let (user, tenant) = person(conn, user_id).await?;
         Ok((issued, user, tenant))
@@ -165,9 +139,7 @@ async fn note_failure(core: &Core, tenant: Uuid, user_id: Uuid, email: &str, ori
         entry = entry.on("user", user_id);
     }
     let record = async |conn: &TenantConn| audit::record(conn, origin, &entry).await;
-    core.db
-        .as_tenant(SystemReason::Login, tenant, core.clock.now(), record)
-        .await
+    core.db.as_tenant(SystemReason::Login, tenant, core.clock.now(), record).await
 }
 
 /// Ends the session of a refresh token. What is no token, or a dead one, is as good.
@@ -179,9 +151,7 @@ pub async fn logout(core: &Core, token: &str) -> Result<()> {
         Some(stored) => store::end_session(conn, stored.session_id).await.map(drop),
         None => Ok(()),
     };
-    core.db
-        .as_tenant(SystemReason::Logout, token.tenant, core.clock.now(), end)
-        .await
+    core.db.as_tenant(SystemReason::Logout, token.tenant, core.clock.now(), end).await
 }
 
 /// One's own profile.
@@ -199,28 +169,14 @@ async fn start_session(core: &Core, conn: &TenantConn, user_id: Uuid, origin: &O
     let (id, token) = (conn.new_id(), TenantToken::new(REFRESH_PREFIX, conn.tenant_id())?);
     let expires_at = expiry(core, conn.now(), conn.now());
     let Origin { ip, user_agent, .. } = origin;
-    store::insert_session(
-        conn,
-        &NewSession {
-            id,
-            user_id,
-            expires_at,
-            ip,
-            user_agent,
-        },
-    )
-    .await?;
+    store::insert_session(conn, &NewSession { id, user_id, expires_at, ip, user_agent }).await?;
     store::insert_token(conn, &token.hash(), id, expires_at).await?;
-    Ok(Issued {
-        session_id: id,
-        token,
-    })
+    Ok(Issued { session_id: id, token })
 }
 
 /// A refresh token's end: so long after its making, but not beyond what the session may last.
 fn expiry(core: &Core, now: Timestamp, signed_in_at: Timestamp) -> Timestamp {
-    now.plus(core.auth.refresh_token)
-        .min(signed_in_at.plus(core.auth.session))
+    now.plus(core.auth.refresh_token).min(signed_in_at.plus(core.auth.session))
 }
 
 /// What a committed transaction has issued.
@@ -231,11 +187,7 @@ struct Issued {
 
 impl Issued {
     fn view(self, core: &Core, user: User, tenant: Tenant, now: Timestamp) -> Result<SessionView> {
-        let caller = Caller {
-            tenant: tenant.id,
-            user: user.id,
-            session: self.session_id,
-        };
+        let caller = Caller { tenant: tenant.id, user: user.id, session: self.session_id };
         Ok(SessionView {
             access_token: core.tokens.issue(caller, now)?,
             refresh_token: self.token.text(),
@@ -261,23 +213,14 @@ pub(crate) async fn seed_tenant(
     password_hash: &str,
 ) -> Result<Option<Vec<(Uuid, Role)>>> {
     let now = conn.now();
-    let tenant = Tenant {
-        plan: plan.to_owned(),
-        ..Tenant::new(conn.tenant_id(), name.to_owned(), slug, now)
-    };
+    let tenant =
+        Tenant { plan: plan.to_owned(), ..Tenant::new(conn.tenant_id(), name.to_owned(), slug, now) };
     if !store::insert_tenant(conn, &tenant).await? {
         return Ok(None);
     }
     let mut ids = Vec::new();
     for (email, full_name, role) in people {
-        let user = User::new(
-            tenant.id,
-            conn.new_id(),
-            email.clone(),
-            full_name.clone(),
-            *role,
-            now,
-        );
+        let user = User::new(tenant.id, conn.new_id(), email.clone(), full_name.clone(), *role, now);
         store::insert_user(conn, &user, password_hash).await?;
         ids.push((user.id, *role));
     }

@@ -19,7 +19,7 @@ use crate::{
         password::Verdict,
         token::TenantToken,
     },
-    values::{Email, NewPassword, Password, Timestamp},
+    values::{Email, NewPassword, Password, Timestamp, without_name},
 };
 use uuid::Uuid;
 
@@ -33,9 +33,7 @@ pub async fn confirm(
     field: &'static str,
 ) -> Result<String> {
     let verdict = core.passwords.verify(password.expose(), stored.clone()).await?;
-    stored
-        .filter(|_| verdict != Verdict::Wrong)
-        .ok_or_else(|| Error::field(field, "is not your password"))
+    stored.filter(|_| verdict != Verdict::Wrong).ok_or_else(|| Error::field(field, "is not your password"))
 }
 
 /// A new password for oneself; all other sessions end.
@@ -47,7 +45,7 @@ pub async fn change_password(core: &Core, scope: &Scope<Profile>, change: Change
         })
         .await?;
     let compared = confirm(core, stored, &change.current_password, "current_password").await?;
-    check_policy(&change.new_password, email.map(|user| user.email), "new_password")?;
+    check_policy(&change.new_password, email.as_ref().map_or("", |user| &user.email), "new_password")?;
     let hash = core.passwords.hash(change.new_password.expose()).await?;
     scope
         .write(async |tx| {
@@ -62,11 +60,10 @@ pub async fn change_password(core: &Core, scope: &Scope<Profile>, change: Change
         .await
 }
 
-fn check_policy(password: &NewPassword, email: Option<String>, field: &'static str) -> Result<()> {
-    let fault = email
-        .and_then(|email| Email::new(&email))
-        .and_then(|email| password.fault_for(&email));
-    fault.map_or(Ok(()), |fault| Err(Error::field(field, fault)))
+/// What is wrong with a password as this person's is told on the field that it came in.
+pub(super) fn check_policy(password: &NewPassword, email: &str, field: &'static str) -> Result<()> {
+    let fault = Email::new(email).and_then(|email| without_name(&email, password).err());
+    fault.map_or(Ok(()), |(_, message)| Err(Error::field(field, message)))
 }
 
 /// Whoever asks is told the same at the same time: what there is to do is done after the answer.
@@ -87,11 +84,9 @@ async fn send_reset(core: &Core, forgot: &ForgotPassword) -> Result<()> {
         return Ok(());
     };
     let slug = forgot.tenant_slug.as_str();
-    let tenant = core
-        .db
-        .system(SystemReason::PasswordReset, Mode::Read, async |conn| {
-            store::tenant_by_slug(conn, slug).await
-        });
+    let tenant = core.db.system(SystemReason::PasswordReset, Mode::Read, async |conn| {
+        store::tenant_by_slug(conn, slug).await
+    });
     let Some(tenant) = tenant.await? else {
         return Ok(());
     };
@@ -106,9 +101,7 @@ async fn send_reset(core: &Core, forgot: &ForgotPassword) -> Result<()> {
         }
         jobs::enqueue(conn, &ResetMail::to(known.user_id)).await
     };
-    core.db
-        .as_tenant(SystemReason::PasswordReset, tenant, core.clock.now(), work)
-        .await
+    core.db.as_tenant(SystemReason::PasswordReset, tenant, core.clock.now(), work).await
 }
 
 /// A new password by a token; all sessions end.
@@ -117,40 +110,26 @@ pub async fn reset_password(core: &Core, reset: ResetPassword, origin: &Origin) 
     let kind = TokenKind::PasswordReset;
     let token = TenantToken::read(kind.prefix(), reset.token.as_str()).ok_or_else(unknown)?;
     let now = core.clock.now();
-    let in_tenant = |work| {
-        core.db
-            .as_tenant(SystemReason::PasswordReset, token.tenant, now, work)
-    };
+    let in_tenant = |work| core.db.as_tenant(SystemReason::PasswordReset, token.tenant, now, work);
     let email = in_tenant(async |conn: &TenantConn| {
-        let holder = store::token_holder(conn, kind, &token.hash())
-            .await?
-            .ok_or_else(unknown)?;
+        let holder = store::token_holder(conn, kind, &token.hash()).await?.ok_or_else(unknown)?;
         Ok(store::user(conn, holder).await?.map(|user| user.email))
     })
     .await?;
-    check_policy(&reset.new_password, email, "new_password")?;
+    check_policy(&reset.new_password, email.as_deref().unwrap_or_default(), "new_password")?;
     let hash = core.passwords.hash(reset.new_password.expose()).await?;
     core.db
         .as_tenant(SystemReason::PasswordReset, token.tenant, now, async |conn| {
-            let user = store::take_token(conn, kind, &token.hash())
-                .await?
-                .ok_or_else(unknown)?;
-            let active = store::lock_user(conn, user)
-                .await?
-                .is_some_and(|user| user.status == UserStatus::Active);
+            let user = store::take_token(conn, kind, &token.hash()).await?.ok_or_else(unknown)?;
+            let active =
+                store::lock_user(conn, user).await?.is_some_and(|user| user.status == UserStatus::Active);
             if !active {
                 return Err(unknown());
             }
             store::replace_hash(conn, user, &hash).await?;
             end_all(conn, user).await?;
-            audit::record(
-                conn,
-                origin,
-                &Entry::new("auth.password_reset")
-                    .by("user", user)
-                    .on("user", user),
-            )
-            .await
+            audit::record(conn, origin, &Entry::new("auth.password_reset").by("user", user).on("user", user))
+                .await
         })
         .await
 }

@@ -37,30 +37,30 @@ pub async fn refresh(core: &Core, token: &str, arrived: Instant, origin: &Origin
     let refused = |why: &'static str| Error::unauthorized("Invalid or expired refresh token").caused_by(why);
     let token = TenantToken::read(REFRESH_PREFIX, token).ok_or_else(|| refused("not a token"))?;
     let now = core.clock.now();
-    let outcome = core
-        .db
-        .as_tenant(SystemReason::Refresh, token.tenant, now, async |conn| {
-            let Some(stored) = store::live_token(conn, &token.hash()).await? else {
-                return Ok(Outcome::Refused("unknown, expired, or its session is over"));
-            };
-            let Some(replaced_at) = stored.replaced_at else {
-                return rotate(core, conn, &stored, &token).await;
-            };
-            if core.arrivals.overtaken(&token.hash(), arrived)
-                || stored.clock.minus(arrived.elapsed()) <= replaced_at
-            {
-                return Ok(Outcome::Refused("another use of it won"));
-            }
-            if stored.clock <= replaced_at.plus(core.auth.reuse_grace)
-                && let Some(renewed) = replace_lost(core, conn, &stored, &token).await?
-            {
-                return Ok(Outcome::Renewed(renewed));
-            }
-            store::end_session(conn, stored.session_id).await?;
-            let entry = Entry::new("auth.refresh_reused").on("session", stored.session_id);
-            audit::record(conn, origin, &entry.with(json!({ "user_id": stored.user_id }))).await?;
-            Ok(Outcome::Reused(stored.session_id))
-        });
+    let outcome = core.db.as_tenant(SystemReason::Refresh, token.tenant, now, async |conn| {
+        conn.connected().await?;
+        let waited = arrived.elapsed();
+        let Some(stored) = store::live_token(conn, &token.hash()).await? else {
+            return Ok(Outcome::Refused("unknown, expired, or its session is over"));
+        };
+        let Some(replaced_at) = stored.replaced_at else {
+            return rotate(core, conn, &stored, &token).await;
+        };
+        // this node knows exactly if it was the one that replaced the token, else the database's clock tells
+        let here = core.arrivals.overtaken(&token.hash(), arrived);
+        if here.unwrap_or(stored.clock.minus(waited) <= replaced_at) {
+            return Ok(Outcome::Refused("another use of it won"));
+        }
+        if stored.clock <= replaced_at.plus(core.auth.reuse_grace)
+            && let Some(renewed) = replace_lost(core, conn, &stored, &token).await?
+        {
+            return Ok(Outcome::Renewed(renewed));
+        }
+        store::end_session(conn, stored.session_id).await?;
+        let entry = Entry::new("auth.refresh_reused").on("session", stored.session_id);
+        audit::record(conn, origin, &entry.with(json!({ "user_id": stored.user_id }))).await?;
+        Ok(Outcome::Reused(stored.session_id))
+    });
     match outcome.await? {
         Outcome::Renewed((issued, user, tenant)) => {
             core.arrivals.won(token.hash());
@@ -123,12 +123,5 @@ async fn prolong(
         store::insert_token(conn, &hash, stored.session_id, expires_at),
         person(conn, stored.user_id),
     )?;
-    Ok(lives.then_some((
-        Issued {
-            session_id: stored.session_id,
-            token: child,
-        },
-        user,
-        tenant,
-    )))
+    Ok(lives.then_some((Issued { session_id: stored.session_id, token: child }, user, tenant)))
 }

@@ -19,13 +19,8 @@ pub async fn sessions(tx: &Tx<Profile>, query: &ListSessions) -> Result<Page<Ses
     let number = PageNumber::new(query.page, query.per_page);
     let (sessions, total) = store::live_sessions(tx, tx.actor().id, number.limit(), number.offset()).await?;
     let current = tx.session_id();
-    Ok(number.page(
-        sessions
-            .into_iter()
-            .map(|session| SessionInfoView::of(session, current))
-            .collect(),
-        total,
-    ))
+    Ok(number
+        .page(sessions.into_iter().map(|session| SessionInfoView::of(session, current)).collect(), total))
 }
 
 /// Ends one of the caller's sessions.
@@ -33,16 +28,14 @@ pub async fn end_session(tx: &Tx<Profile>, id: &Id<SessionInfo>) -> Result<()> {
     if !store::end_own_session(tx, tx.actor().id, id.uuid()).await? {
         return Err(id.not_found());
     }
-    tx.audit(Entry::new("auth.session_ended").on("session", id.uuid()))
-        .await
+    tx.audit(Entry::new("auth.session_ended").on("session", id.uuid())).await
 }
 
 /// Ends all of the caller's sessions but the one that asks.
 pub async fn end_other_sessions(tx: &Tx<Profile>) -> Result<()> {
     let ended = store::end_sessions_but(tx, tx.actor().id, tx.session_id()).await?;
     let entry = Entry::new("auth.session_ended").on("user", tx.actor().id);
-    tx.audit(entry.with(json!({ "sessions": ended, "all_but": tx.session_id() })))
-        .await
+    tx.audit(entry.with(json!({ "sessions": ended, "all_but": tx.session_id() }))).await
 }
 
 /// Ends every session of a person, in the transaction of what calls for it, and kills the tokens that could begin one.

@@ -24,8 +24,7 @@ pub struct NewSession<'a> {
 }
 
 pub async fn tenant_by_slug(conn: &SystemConn, slug: &str) -> Result<Option<Uuid>> {
-    conn.fetch_optional(SystemSql::new("SELECT id FROM tenants WHERE slug = $1"), &[&slug])
-        .await
+    conn.fetch_optional(SystemSql::new("SELECT id FROM tenants WHERE slug = $1"), &[&slug]).await
 }
 
 /// Whether the slug was free.
@@ -34,18 +33,8 @@ pub async fn insert_tenant(conn: &TenantConn, tenant: &Tenant) -> Result<bool> {
         "INSERT INTO tenants (id, name, slug, plan, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (slug) DO NOTHING"
     );
-    let Tenant {
-        name,
-        slug,
-        plan,
-        created_at,
-        updated_at,
-        ..
-    } = tenant;
-    Ok(conn
-        .execute(sql, &[name, slug, plan, created_at, updated_at])
-        .await?
-        == 1)
+    let Tenant { name, slug, plan, created_at, updated_at, .. } = tenant;
+    Ok(conn.execute(sql, &[name, slug, plan, created_at, updated_at]).await? == 1)
 }
 
 pub async fn tenant(conn: &TenantConn) -> Result<Tenant> {
@@ -61,29 +50,11 @@ pub async fn insert_user(conn: &TenantConn, user: &User, password_hash: &str) ->
         "INSERT INTO users (tenant_id, id, email, full_name, role, status, password_hash, last_login_at, created_at, updated_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
     );
-    let User {
-        id,
-        email,
-        full_name,
-        last_login_at,
-        created_at,
-        updated_at,
-        ..
-    } = user;
+    let User { id, email, full_name, last_login_at, created_at, updated_at, .. } = user;
     let (role, status) = (user.role.as_str(), user.status.as_str());
     conn.execute(
         sql,
-        &[
-            id,
-            email,
-            full_name,
-            &role,
-            &status,
-            &password_hash,
-            last_login_at,
-            created_at,
-            updated_at,
-        ],
+        &[id, email, full_name, &role, &status, &password_hash, last_login_at, created_at, updated_at],
     )
     .await
     .map(drop)
@@ -125,16 +96,8 @@ pub async fn insert_session(conn: &TenantConn, session: &NewSession<'_>) -> Resu
         "INSERT INTO sessions (tenant_id, id, user_id, created_at, last_used_at, expires_at, ip, user_agent) \
          VALUES ($1, $2, $3, $4, $4, $5, $6, $7)"
     );
-    let NewSession {
-        id,
-        user_id,
-        expires_at,
-        ip,
-        user_agent,
-    } = session;
-    conn.execute(sql, &[id, user_id, &conn.now(), expires_at, *ip, *user_agent])
-        .await
-        .map(drop)
+    let NewSession { id, user_id, expires_at, ip, user_agent } = session;
+    conn.execute(sql, &[id, user_id, &conn.now(), expires_at, *ip, *user_agent]).await.map(drop)
 }
 
 pub async fn insert_token(
@@ -146,9 +109,7 @@ pub async fn insert_token(
     let sql = sql!(
         "INSERT INTO refresh_tokens (tenant_id, hash, session_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)"
     );
-    conn.execute(sql, &[&hash, &session, &conn.now(), &expires_at])
-        .await
-        .map(drop)
+    conn.execute(sql, &[&hash, &session, &conn.now(), &expires_at]).await.map(drop)
 }
 
 /// A token whose session lives and whose person is active, replaced or not. The statement's own snapshot decides

@@ -83,21 +83,9 @@ pub async fn insert_invited(conn: &TenantConn, user: &User) -> Result<bool> {
         "INSERT INTO users (tenant_id, id, email, full_name, role, status, created_at, updated_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant_id, email) DO NOTHING"
     );
-    let User {
-        id,
-        email,
-        full_name,
-        created_at,
-        updated_at,
-        ..
-    } = user;
+    let User { id, email, full_name, created_at, updated_at, .. } = user;
     let (role, status) = (user.role.as_str(), user.status.as_str());
-    let changed = conn
-        .execute(
-            sql,
-            &[id, email, full_name, &role, &status, created_at, updated_at],
-        )
-        .await?;
+    let changed = conn.execute(sql, &[id, email, full_name, &role, &status, created_at, updated_at]).await?;
     Ok(changed == 1)
 }
 
@@ -115,12 +103,7 @@ pub async fn update_status(conn: &TenantConn, id: Uuid, status: UserStatus, now:
 pub async fn update_invited(conn: &TenantConn, user: &User) -> Result<()> {
     let sql =
         sql!("UPDATE users SET full_name = $3, role = $4, updated_at = $5 WHERE tenant_id = $1 AND id = $2");
-    conn.execute(
-        sql,
-        &[&user.id, &user.full_name, &user.role.as_str(), &user.updated_at],
-    )
-    .await
-    .map(drop)
+    conn.execute(sql, &[&user.id, &user.full_name, &user.role.as_str(), &user.updated_at]).await.map(drop)
 }
 
 /// They have joined: a password of their own, and from now on active.
@@ -129,18 +112,9 @@ pub async fn join(conn: &TenantConn, user: &User, password_hash: &str) -> Result
         "UPDATE users SET full_name = $3, status = $4, password_hash = $5, last_login_at = $6, updated_at = $6 \
          WHERE tenant_id = $1 AND id = $2"
     );
-    conn.execute(
-        sql,
-        &[
-            &user.id,
-            &user.full_name,
-            &user.status.as_str(),
-            &password_hash,
-            &user.updated_at,
-        ],
-    )
-    .await
-    .map(drop)
+    conn.execute(sql, &[&user.id, &user.full_name, &user.status.as_str(), &password_hash, &user.updated_at])
+        .await
+        .map(drop)
 }
 
 /// A password's hash; an invited person has none.
@@ -154,10 +128,7 @@ impl FromRow for Hash {
 
 pub async fn password_hash(conn: &TenantConn, id: Uuid) -> Result<Option<String>> {
     let sql = sql!("SELECT password_hash FROM users WHERE tenant_id = $1 AND id = $2");
-    Ok(conn
-        .fetch_optional::<Hash>(sql, &[&id])
-        .await?
-        .and_then(|hash| hash.0))
+    Ok(conn.fetch_optional::<Hash>(sql, &[&id]).await?.and_then(|hash| hash.0))
 }
 
 /// Whether the password that was compared still held, and is now replaced.
@@ -181,9 +152,7 @@ pub async fn put_token(
          ON CONFLICT (tenant_id, user_id, kind) DO UPDATE \
          SET hash = excluded.hash, created_at = excluded.created_at, expires_at = excluded.expires_at"
     );
-    conn.execute(sql, &[&user, &kind.as_str(), &hash, &conn.now(), &expires_at])
-        .await
-        .map(drop)
+    conn.execute(sql, &[&user, &kind.as_str(), &hash, &conn.now(), &expires_at]).await.map(drop)
 }
 
 /// Whose token this is, if it is one that lives.
@@ -191,8 +160,7 @@ pub async fn token_holder(conn: &TenantConn, kind: TokenKind, hash: &[u8]) -> Re
     let sql = sql!(
         "SELECT user_id FROM user_tokens WHERE tenant_id = $1 AND kind = $2 AND hash = $3 AND expires_at > $4"
     );
-    conn.fetch_optional(sql, &[&kind.as_str(), &hash, &conn.now()])
-        .await
+    conn.fetch_optional(sql, &[&kind.as_str(), &hash, &conn.now()]).await
 }
 
 /// Uses the token up: whose it was, if it was one that lived.
@@ -200,18 +168,14 @@ pub async fn take_token(conn: &TenantConn, kind: TokenKind, hash: &[u8]) -> Resu
     let sql = sql!(
         "DELETE FROM user_tokens WHERE tenant_id = $1 AND kind = $2 AND hash = $3 AND expires_at > $4 RETURNING user_id"
     );
-    conn.fetch_optional(sql, &[&kind.as_str(), &hash, &conn.now()])
-        .await
+    conn.fetch_optional(sql, &[&kind.as_str(), &hash, &conn.now()]).await
 }
 
 /// No token of this person lives on.
 pub async fn drop_tokens(conn: &TenantConn, user: Uuid) -> Result<()> {
-    conn.execute(
-        sql!("DELETE FROM user_tokens WHERE tenant_id = $1 AND user_id = $2"),
-        &[&user],
-    )
-    .await
-    .map(drop)
+    conn.execute(sql!("DELETE FROM user_tokens WHERE tenant_id = $1 AND user_id = $2"), &[&user])
+        .await
+        .map(drop)
 }
 
 #[cfg(test)]
