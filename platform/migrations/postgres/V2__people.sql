@@ -28,8 +28,6 @@ CREATE TABLE audit_events (
   details TEXT NOT NULL,
   PRIMARY KEY (tenant_id, id)
 );
-CREATE INDEX audit_events_by_actor ON audit_events (tenant_id, actor_id, id);
-CREATE INDEX audit_events_by_action ON audit_events (tenant_id, action, id);
 SELECT tenantry_protect('audit_events');
 REVOKE UPDATE, DELETE ON audit_events FROM tenantry_tenant;
 

@@ -27,8 +27,6 @@ CREATE TABLE audit_events (
   details TEXT NOT NULL,
   PRIMARY KEY (tenant_id, id)
 ) STRICT;
-CREATE INDEX audit_events_by_actor ON audit_events (tenant_id, actor_id, id);
-CREATE INDEX audit_events_by_action ON audit_events (tenant_id, action, id);
 CREATE TRIGGER audit_events_stay BEFORE UPDATE ON audit_events BEGIN
   SELECT RAISE(ABORT, 'audit events are not changed');
 END;

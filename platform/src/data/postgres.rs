@@ -181,10 +181,6 @@ impl PgTx {
         })
     }
 
-    pub async fn connected(&self) -> Result<()> {
-        self.take_turn().await.map(drop)
-    }
-
     pub async fn check(&self) -> Result<()> {
         let (mut turn, conn, question) = self.take_turn().await?;
         let opened = self.open(&mut turn, &conn, question);

@@ -82,14 +82,6 @@ impl TenantConn {
         Ok(answer)
     }
 
-    /// Waits for a connection of its own, so that what is sent next leaves at once.
-    pub(crate) async fn connected(&self) -> Result<()> {
-        match &self.backend {
-            Backend::Postgres(tx) => tx.connected().await,
-            Backend::Sqlite(tx) => tx.check().await,
-        }
-    }
-
     /// Whether the caller was let in; asks now if no statement has asked yet.
     pub(crate) async fn check(&self) -> Result<()> {
         match &self.backend {

@@ -5,26 +5,10 @@ use crate::{
     error::Result,
     sql,
 };
+use futures_util::try_join;
 use uuid::Uuid;
 
-/// A statement a combination of filters, so that each finds its index: the page, and how many there are.
-macro_rules! page {
-    ($filter:literal, $limit:literal) => {
-        (
-            sql!(concat!(
-                "SELECT a.id, a.at, a.action, a.actor_type, a.actor_id, u.email, a.target_type, a.target_id, a.ip, \
-                 a.user_agent, a.request_id, a.details FROM audit_events a \
-                 LEFT JOIN users u ON u.tenant_id = $1 AND u.id = a.actor_id WHERE a.tenant_id = $1 ",
-                $filter,
-                " ORDER BY a.id DESC ",
-                $limit
-            )),
-            sql!(concat!("SELECT count(*) FROM audit_events a WHERE a.tenant_id = $1 ", $filter)),
-        )
-    };
-}
-
-/// A page of entries, newest first, and how many there are.
+/// A page of entries, newest first, and how many there are. Without a filter, what it would compare with is not looked at.
 pub async fn events(
     conn: &TenantConn,
     actor: Option<Uuid>,
@@ -32,20 +16,16 @@ pub async fn events(
     limit: i64,
     offset: i64,
 ) -> Result<(Vec<EventView>, i64)> {
-    let (page, count) = match (&actor, &action) {
-        (None, None) => page!("", "LIMIT $2 OFFSET $3"),
-        (Some(_), None) => page!("AND a.actor_id = $2", "LIMIT $3 OFFSET $4"),
-        (None, Some(_)) => page!("AND a.action = $2", "LIMIT $3 OFFSET $4"),
-        (Some(_), Some(_)) => page!("AND a.actor_id = $2 AND a.action = $3", "LIMIT $4 OFFSET $5"),
-    };
-    let mut params: Vec<&dyn Param> = Vec::new();
-    if let Some(actor) = &actor {
-        params.push(actor);
-    }
-    if let Some(action) = &action {
-        params.push(action);
-    }
-    let filter = params.clone();
-    params.extend([&limit as &dyn Param, &offset]);
-    futures_util::try_join!(conn.fetch_all(page, &params), conn.fetch_one(count, &filter))
+    let page = sql!(
+        "SELECT a.id, a.at, a.action, a.actor_type, a.actor_id, u.email, a.target_type, a.target_id, a.ip, a.user_agent, \
+         a.request_id, a.details FROM audit_events a LEFT JOIN users u ON u.tenant_id = $1 AND u.id = a.actor_id \
+         WHERE a.tenant_id = $1 AND ($2 OR a.actor_id = $3) AND ($4 OR a.action = $5) \
+         ORDER BY a.id DESC LIMIT $6 OFFSET $7"
+    );
+    let count = sql!(
+        "SELECT count(*) FROM audit_events WHERE tenant_id = $1 AND ($2 OR actor_id = $3) AND ($4 OR action = $5)"
+    );
+    let (any_actor, any_action) = (actor.is_none(), action.is_none());
+    let params: [&dyn Param; 6] = [&any_actor, &actor, &any_action, &action, &limit, &offset];
+    try_join!(conn.fetch_all(page, &params), conn.fetch_one(count, &params[..4]))
 }

@@ -16,6 +16,7 @@ use crate::{
         audit::{self, Entry, Origin},
         token::TenantToken,
     },
+    values::Timestamp,
 };
 use futures_util::try_join;
 use serde_json::json;
@@ -38,8 +39,6 @@ pub async fn refresh(core: &Core, token: &str, arrived: Instant, origin: &Origin
     let token = TenantToken::read(REFRESH_PREFIX, token).ok_or_else(|| refused("not a token"))?;
     let now = core.clock.now();
     let outcome = core.db.as_tenant(SystemReason::Refresh, token.tenant, now, async |conn| {
-        conn.connected().await?;
-        let waited = arrived.elapsed();
         let Some(stored) = store::live_token(conn, &token.hash()).await? else {
             return Ok(Outcome::Refused("unknown, expired, or its session is over"));
         };
@@ -47,8 +46,11 @@ pub async fn refresh(core: &Core, token: &str, arrived: Instant, origin: &Origin
             return rotate(core, conn, &stored, &token).await;
         };
         // this node knows exactly if it was the one that replaced the token, else the database's clock tells
-        let here = core.arrivals.overtaken(&token.hash(), arrived);
-        if here.unwrap_or(stored.clock.minus(waited) <= replaced_at) {
+        let concurrent = match core.arrivals.overtaken(&token.hash(), arrived) {
+            Some(overtaken) => overtaken,
+            None => arrived_before(conn, arrived, replaced_at).await?,
+        };
+        if concurrent {
             return Ok(Outcome::Refused("another use of it won"));
         }
         if stored.clock <= replaced_at.plus(core.auth.reuse_grace)
@@ -72,6 +74,27 @@ pub async fn refresh(core: &Core, token: &str, arrived: Instant, origin: &Origin
             Err(refused("a replaced token was used again: its session is ended"))
         }
     }
+}
+
+/// How often the database's clock is read before the doubt is left to the client.
+const READINGS: usize = 5;
+
+/// Whether a request arrived before an instant of the database's clock. A reading of that clock was taken after it was
+/// asked for and before it was answered, so it bounds the arrival from both sides; as close as the bounds are, a busy
+/// node may lie between them, so it is read again until they tell.
+async fn arrived_before(conn: &TenantConn, arrived: Instant, instant: Timestamp) -> Result<bool> {
+    for _ in 0..READINGS {
+        let asked = arrived.elapsed();
+        let clock = store::clock(conn).await?;
+        let answered = arrived.elapsed();
+        if clock.minus(asked) <= instant {
+            return Ok(true);
+        }
+        if clock.minus(answered) > instant {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 type Renewed = (Issued, super::User, super::Tenant);

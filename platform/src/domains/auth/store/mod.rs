@@ -126,6 +126,11 @@ pub async fn live_token(conn: &TenantConn, hash: &[u8]) -> Result<Option<StoredT
     conn.fetch_optional(sql, &[&hash, &conn.now()]).await
 }
 
+/// The database's clock, which all nodes share.
+pub async fn clock(conn: &TenantConn) -> Result<Timestamp> {
+    conn.fetch_one(sql!("SELECT clock_timestamp() FROM tenants WHERE id = $1"), &[]).await
+}
+
 /// Whether this request is the one that replaces the token.
 pub async fn claim_token(conn: &TenantConn, hash: &[u8], by: &[u8]) -> Result<bool> {
     let sql = sql!(
