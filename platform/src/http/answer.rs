@@ -10,7 +10,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use std::borrow::Cow;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -31,6 +30,43 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
         Err(e) => Error::internal(e).into_response(),
     }
 }
+
+/// The schema of a wrapper is called after what it wraps, and brings that one's along.
+macro_rules! named_after_its_content {
+    ($wrapper:ident, $suffix:literal) => {
+        impl<T: utoipa::ToSchema> utoipa::ToSchema for $wrapper<T> {
+            fn name() -> std::borrow::Cow<'static, str> {
+                format!("{}{}", T::name(), $suffix).into()
+            }
+
+            fn schemas(schemas: &mut Vec<(String, $crate::values::Reference)>) {
+                schemas.push((T::name().into_owned(), T::schema()));
+                T::schemas(schemas);
+            }
+        }
+    };
+}
+
+/// A list is its own answer: 200 with the page as it stands.
+macro_rules! list_answer {
+    ($page:ident, $suffix:literal, $description:literal) => {
+        $crate::http::answer::named_after_its_content!($page, $suffix);
+
+        impl<T: serde::Serialize> axum::response::IntoResponse for $page<T> {
+            fn into_response(self) -> axum::response::Response {
+                $crate::http::answer::json(axum::http::StatusCode::OK, &self)
+            }
+        }
+
+        impl<T: utoipa::ToSchema> $crate::http::DescribeOutput for $page<T> {
+            fn describe(doc: &mut $crate::http::Doc) {
+                doc.answers::<Self>(200, $description, &[]);
+            }
+        }
+    };
+}
+
+pub(super) use {list_answer, named_after_its_content};
 
 /// Account plane: `{"success": true, "data": …}`.
 #[derive(Serialize)]
@@ -57,16 +93,7 @@ impl<T: ToSchema> PartialSchema for DataOf<T> {
     }
 }
 
-impl<T: ToSchema> ToSchema for DataOf<T> {
-    fn name() -> Cow<'static, str> {
-        format!("{}Data", T::name()).into()
-    }
-
-    fn schemas(schemas: &mut Vec<(String, Reference)>) {
-        schemas.push((T::name().into_owned(), T::schema()));
-        T::schemas(schemas);
-    }
-}
+named_after_its_content!(DataOf, "Data");
 
 /// 200 in the account plane's envelope.
 pub struct Data<T>(pub T);

@@ -1,20 +1,12 @@
 //! Cursor pages, newest first. A cursor is the identifier of the last row seen, sealed to its tenant and route: it
 //! survives inserts and deletes, and it cannot be made or carried elsewhere by a client.
-use super::{
-    answer::json,
-    describe::{DescribeOutput, Doc},
-};
+use super::answer::list_answer;
 use crate::{
     error::{Error, Result},
     infra::secret,
     values::{At, Faults, Input, Int, Parse, Reference, string_schema},
 };
-use axum::{
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
 use serde::Serialize;
-use std::borrow::Cow;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -161,28 +153,7 @@ impl<T: ToSchema> PartialSchema for CursorPage<T> {
     }
 }
 
-impl<T: ToSchema> ToSchema for CursorPage<T> {
-    fn name() -> Cow<'static, str> {
-        format!("{}Page", T::name()).into()
-    }
-
-    fn schemas(schemas: &mut Vec<(String, Reference)>) {
-        schemas.push((T::name().into_owned(), T::schema()));
-        T::schemas(schemas);
-    }
-}
-
-impl<T: Serialize> IntoResponse for CursorPage<T> {
-    fn into_response(self) -> Response {
-        json(StatusCode::OK, &self)
-    }
-}
-
-impl<T: ToSchema> DescribeOutput for CursorPage<T> {
-    fn describe(doc: &mut Doc) {
-        doc.answers::<Self>(200, "A page, newest first", &[]);
-    }
-}
+list_answer!(CursorPage, "Page", "A page, newest first");
 
 #[cfg(test)]
 mod tests {

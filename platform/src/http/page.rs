@@ -1,15 +1,7 @@
 //! Numbered pages, for the account plane.
-use super::{
-    answer::json,
-    describe::{DescribeOutput, Doc},
-};
+use super::answer::list_answer;
 use crate::values::{Int, Reference};
-use axum::{
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
 use serde::Serialize;
-use std::borrow::Cow;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -87,28 +79,7 @@ impl<T: ToSchema> PartialSchema for Page<T> {
     }
 }
 
-impl<T: ToSchema> ToSchema for Page<T> {
-    fn name() -> Cow<'static, str> {
-        format!("{}List", T::name()).into()
-    }
-
-    fn schemas(schemas: &mut Vec<(String, Reference)>) {
-        schemas.push((T::name().into_owned(), T::schema()));
-        T::schemas(schemas);
-    }
-}
-
-impl<T: Serialize> IntoResponse for Page<T> {
-    fn into_response(self) -> Response {
-        json(StatusCode::OK, &self)
-    }
-}
-
-impl<T: ToSchema> DescribeOutput for Page<T> {
-    fn describe(doc: &mut Doc) {
-        doc.answers::<Self>(200, "A page", &[]);
-    }
-}
+list_answer!(Page, "List", "A page");
 
 #[cfg(test)]
 mod tests {
