@@ -1,8 +1,7 @@
 //! Guards that hold by construction: every operation of the OpenAPI document is attacked, so a new route is covered by
 //! being there.
-use crate::support::{Tenant, TestApp, http::Client, order};
+use crate::support::{TestApp, belonging, belongings, http::Client};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use tenantry::{access::Role, uuid::Uuid};
 
 /// An operation, as the document describes it.
@@ -63,24 +62,6 @@ impl Operation {
     }
 }
 
-/// Something new of this tenant for every kind of path, by the path's first part; the session is its owner's.
-async fn belongings(app: &TestApp, tenant: &Tenant) -> BTreeMap<&'static str, String> {
-    let order = tenant.member.post("/orders", order()).await.created();
-    let address = format!("{}@{}.test", Uuid::new_v4().simple(), tenant.slug);
-    app.database.insert_user(tenant.id, &address, "viewer", tenant.owner.user_id).await;
-    let user = tenant.owner.get(&format!("/users?q={address}")).await.ok()["items"][0]["id"].clone();
-    app.sign_in(&tenant.slug, "owner").await;
-    let sessions = tenant.owner.get("/auth/sessions").await.ok();
-    let other =
-        sessions["items"].as_array().unwrap().iter().find(|s| s["current"] == false).unwrap()["id"].clone();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    BTreeMap::from([
-        ("/api/v1/orders/", text(&order["id"])),
-        ("/api/v1/users/", text(&user)),
-        ("/api/v1/auth/sessions/", text(&other)),
-    ])
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_asks_for_a_token_unless_it_is_listed() {
     let app = TestApp::start().await;
@@ -133,10 +114,7 @@ async fn another_tenants_id_answers_byte_for_byte_like_one_that_never_was() {
     let mut attacked = 0;
     for operation in operations(&app).iter().filter(|operation| operation.path.contains("{id}")) {
         let belongings = belongings(&app, &acme).await; // afresh: some operations use up what they act on
-        let (_, theirs) =
-            belongings.iter().find(|(prefix, _)| operation.path.starts_with(**prefix)).unwrap_or_else(|| {
-                panic!("{}: say in belongings() what of a tenant's is found there", operation.name())
-            });
+        let theirs = &belonging(&belongings, &operation.path);
         let unknown = Uuid::new_v4().to_string();
         for (role, intruder) in globex.people() {
             let (status, body) = operation.call(intruder, theirs).await;

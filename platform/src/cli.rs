@@ -50,13 +50,17 @@ pub(crate) fn run(app: &App) -> ExitCode {
     let command = Arguments::parse().command.unwrap_or(Command::Serve);
     let environment = match Environment::load() {
         Ok(environment) => environment,
-        Err(fault) => return refuse(&[fault]),
+        Err(faults) => return refuse(&faults),
     };
     if matches!(command, Command::Config) {
         let (_, faults, settings) = Config::read(&environment);
         return show(&settings, &faults);
     }
-    let config = match Config::load(&environment) {
+    let loaded = match command {
+        Command::Migrate { .. } | Command::Seed => Config::load_without_key(&environment),
+        _ => Config::load(&environment),
+    };
+    let config = match loaded {
         Ok(config) => config,
         // the document depends on nothing but the name, so it can always be printed
         Err(_) if matches!(command, Command::Openapi) => Config::read(&environment).0,
@@ -128,13 +132,14 @@ fn show(settings: &[Setting], faults: &[String]) -> ExitCode {
     if faults.is_empty() { ExitCode::SUCCESS } else { refuse(faults) }
 }
 
-/// A closed pipe (`| head`) is no fault.
+/// A closed pipe (`| head`) is no fault; a full disk is.
 fn print(text: &str) -> ExitCode {
     let mut out = std::io::stdout();
-    let _ = out
-        .write_all(text.as_bytes())
-        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
-    ExitCode::SUCCESS
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    match write!(out, "{text}{end}").and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => refuse(&[format!("cannot write: {e}")]),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 fn refuse(faults: &[String]) -> ExitCode {

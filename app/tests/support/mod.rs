@@ -14,7 +14,7 @@ use database::TestDatabase;
 use http::Client;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tenantry::{
     App, Domain,
     app::{CoreSettings, Service},
@@ -271,4 +271,28 @@ pub async fn until(condition: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     panic!("waited ten seconds for a condition");
+}
+
+/// Something new of this tenant for every kind of path, by the path's first part; the session is its owner's.
+pub async fn belongings(app: &TestApp, tenant: &Tenant) -> BTreeMap<&'static str, String> {
+    let order = tenant.member.post("/orders", order()).await.created();
+    let address = format!("{}@{}.test", Uuid::new_v4().simple(), tenant.slug);
+    app.database.insert_user(tenant.id, &address, "viewer", tenant.owner.user_id).await;
+    let user = tenant.owner.get(&format!("/users?q={address}")).await.ok()["items"][0]["id"].clone();
+    app.sign_in(&tenant.slug, "owner").await;
+    let sessions = tenant.owner.get("/auth/sessions").await.ok();
+    let other =
+        sessions["items"].as_array().unwrap().iter().find(|s| s["current"] == false).unwrap()["id"].clone();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    BTreeMap::from([
+        ("/api/v1/orders/", text(&order["id"])),
+        ("/api/v1/users/", text(&user)),
+        ("/api/v1/auth/sessions/", text(&other)),
+    ])
+}
+
+/// The one of them that a path is about.
+pub fn belonging(belongings: &BTreeMap<&'static str, String>, path: &str) -> String {
+    let found = belongings.iter().find(|(prefix, _)| path.starts_with(**prefix));
+    found.unwrap_or_else(|| panic!("{path}: say in belongings() what of a tenant's is found there")).1.clone()
 }

@@ -1,35 +1,56 @@
 //! Reading variables: each with its default, its check, and what is wrong with it.
 use secrecy::SecretString;
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 /// The variables a start sees.
 #[derive(Clone, Debug, Default)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    /// Variables whose value is not text.
+    unreadable: BTreeSet<String>,
+}
 
 impl Environment {
-    /// The process's variables over those of `.env` in the working directory. A `.env` that does not parse is a fault.
-    pub fn load() -> Result<Self, String> {
-        let mut variables = BTreeMap::new();
-        match dotenvy::from_path_iter(".env") {
-            Ok(lines) => {
-                for line in lines {
-                    let (name, value) = line.map_err(|e| format!(".env: {e}"))?;
-                    variables.insert(name, value);
+    /// The process's variables over those of `.env` in the working directory. A line of `.env` that does not parse is a
+    /// fault, which does not repeat the line: there may be a secret in it.
+    pub fn load() -> Result<Self, Vec<String>> {
+        let mut this = Self::default();
+        let mut faults = Vec::new();
+        match std::fs::read_to_string(".env") {
+            Ok(text) => {
+                for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
+                    match dotenvy::from_read_iter(line.as_bytes()).collect::<Result<Vec<_>, _>>() {
+                        Ok(pairs) => this.variables.extend(pairs),
+                        Err(_) => faults.push(format!(
+                            ".env: line {number} is not NAME=value; a value with spaces or $ stands in single quotes"
+                        )),
+                    }
                 }
             }
-            Err(e) if e.not_found() => {}
-            Err(e) => return Err(format!(".env: {e}")),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => faults.push(format!(".env: {e}")),
         }
         #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-        variables.extend(
-            std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))),
-        );
-        Ok(Self(variables))
+        let variables = std::env::vars_os();
+        for (name, value) in variables {
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) => _ = this.variables.insert(name, value),
+                Err(_) => _ = this.unreadable.insert(name),
+            }
+        }
+        if faults.is_empty() { Ok(this) } else { Err(faults) }
     }
 
     /// Exactly these: for tests.
     pub fn of<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+        let variables =
+            variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { variables, unreadable: BTreeSet::new() }
     }
 }
 
@@ -58,7 +79,7 @@ impl<'e> Reader<'e> {
 
     /// A set and empty variable is as good as none.
     fn raw(&self, name: &str) -> Option<&'e str> {
-        self.environment.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+        self.environment.variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
     pub fn fault(&mut self, name: &str, why: impl fmt::Display) {
@@ -66,6 +87,11 @@ impl<'e> Reader<'e> {
     }
 
     fn show(&mut self, name: &'static str, shown: impl fmt::Display, set: bool) {
+        for name in [name.to_owned(), format!("{name}_FILE")] {
+            if self.environment.unreadable.contains(&name) {
+                self.fault(&name, "is not valid UTF-8");
+            }
+        }
         self.settings.push(Setting { name, shown: shown.to_string(), set });
     }
 
@@ -176,15 +202,19 @@ impl<'e> Reader<'e> {
     }
 }
 
-/// `postgres://user:********@host/database`.
+/// `postgres://user:********@host/database`; what is no URL is not shown at all.
 fn masked_url(text: &str) -> String {
-    match url::Url::parse(text) {
-        Ok(mut url) if url.password().is_some() => {
-            let _ = url.set_password(Some("********"));
-            url.to_string()
-        }
-        Ok(_) => text.to_owned(),
-        Err(_) if text.contains('@') => "********".to_owned(),
-        Err(_) => text.to_owned(),
+    const MASK: &str = "********";
+    let Ok(mut url) = url::Url::parse(text) else { return MASK.to_owned() };
+    if url.password().is_some() {
+        let _ = url.set_password(Some(MASK));
     }
+    if url.query().is_some() {
+        let secret = |name: &str| name.to_ascii_lowercase().contains("password");
+        let pairs =
+            url.query_pairs().map(|(name, value)| (if secret(&name) { MASK.into() } else { value }, name));
+        let pairs: Vec<_> = pairs.map(|(value, name)| format!("{name}={value}")).collect();
+        url.set_query(Some(&pairs.join("&")));
+    }
+    url.to_string()
 }

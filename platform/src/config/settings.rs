@@ -6,7 +6,7 @@ use crate::{
     infra::{
         mail::{Mail, SmtpSettings},
         password::Scheme,
-        telemetry::LogFormat,
+        telemetry::{self, LogFormat},
     },
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -16,6 +16,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 pub const DEMO_DATABASE: &str = "tenantry-demo.db";
 
 const SHORTEST_SECRET: usize = 32;
+const KEY_REQUIRED: &str = "SECRET_KEY: required";
 
 /// The effective configuration.
 #[derive(Debug)]
@@ -90,6 +91,13 @@ impl Config {
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
 
+    /// For what signs nothing, such as a migration: whoever runs it need not have the key.
+    pub fn load_without_key(environment: &Environment) -> Result<Self, Vec<String>> {
+        let (config, mut faults, _) = Self::read(environment);
+        faults.retain(|fault| !fault.starts_with(KEY_REQUIRED));
+        if faults.is_empty() { Ok(config) } else { Err(faults) }
+    }
+
     /// The configuration as far as it can be read, what is wrong with it, and every setting for display.
     pub fn read(environment: &Environment) -> (Self, Vec<String>, Vec<Setting>) {
         let r = &mut Reader::new(environment);
@@ -117,7 +125,7 @@ impl Config {
         let http = HttpSettings {
             max_body_bytes,
             request_timeout,
-            hsts: listen.public_url.starts_with("https://"),
+            hsts: listen.public_url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")),
             allowed_origins: origins(r, production),
             docs,
         };
@@ -134,14 +142,7 @@ impl Config {
             mail: mail(r, demo),
             http,
             log_format: log_format(r),
-            log_filter: r.text(
-                "RUST_LOG",
-                if debug {
-                    "info,refinery_core=warn,tenantry=debug,tokio_postgres=debug"
-                } else {
-                    "info,refinery_core=warn"
-                },
-            ),
+            log_filter: log_filter(r, debug),
         };
         let reader = std::mem::replace(r, Reader::new(environment));
         (config, reader.faults, reader.settings)
@@ -220,7 +221,7 @@ fn secret_fault(secret: &str) -> Option<String> {
 fn secrets(r: &mut Reader<'_>, demo: bool) -> SecretSettings {
     let secret_key = r.secret("SECRET_KEY", &["JWT_SECRET"]);
     match &secret_key {
-        None if !demo => r.fault("SECRET_KEY", "required: `openssl rand -base64 48` makes one"),
+        None if !demo => r.faults.push(format!("{KEY_REQUIRED}: `openssl rand -base64 48` makes one")),
         None => {}
         Some(secret) => {
             if let Some(why) = secret_fault(secret.expose_secret()) {
@@ -236,8 +237,8 @@ fn secrets(r: &mut Reader<'_>, demo: bool) -> SecretSettings {
     let previous = previous.as_ref().map_or("", |all| all.expose_secret());
     let previous_keys: Vec<_> =
         previous.split(',').map(str::trim).filter(|key| !key.is_empty()).map(SecretString::from).collect();
-    if previous_keys.iter().any(|key| key.expose_secret().chars().count() < SHORTEST_SECRET) {
-        r.fault("JWT_PREVIOUS_KEYS", format!("each must be at least {SHORTEST_SECRET} characters"));
+    if let Some(why) = previous_keys.iter().find_map(|key| secret_fault(key.expose_secret())) {
+        r.fault("JWT_PREVIOUS_KEYS", format!("one of them {why}"));
     }
     SecretSettings { secret_key, previous_keys }
 }
@@ -258,7 +259,7 @@ fn passwords(r: &mut Reader<'_>, demo: bool) -> Scheme {
     });
     let least = if demo { 4 } else { 10 };
     let cost = r.number("BCRYPT_COST", 12, least, 16);
-    if scheme == "bcrypt" { Scheme::Bcrypt(cost) } else { Scheme::Argon2id }
+    if scheme == "bcrypt" { Scheme::Bcrypt(cost) } else { Scheme::Argon2id(cost) }
 }
 
 fn mail(r: &mut Reader<'_>, demo: bool) -> Mail {
@@ -291,6 +292,13 @@ fn origins(r: &mut Reader<'_>, production: bool) -> Vec<String> {
         }
     }
     origins
+}
+
+fn log_filter(r: &mut Reader<'_>, debug: bool) -> String {
+    let default = if debug { "info,refinery_core=warn,tenantry=debug" } else { "info,refinery_core=warn" };
+    r.parsed("RUST_LOG", default.to_owned(), |text| {
+        telemetry::check_filter(text).map(|()| text.to_owned()).map_err(|e| format!("is not understood: {e}"))
+    })
 }
 
 fn log_format(r: &mut Reader<'_>) -> LogFormat {

@@ -51,9 +51,17 @@ impl FromStr for DatabaseTarget {
     fn from_str(text: &str) -> Result<Self, String> {
         const SHAPE: &str = "must be postgres://user@host/database or sqlite:///path/to/file.db";
         let (scheme, rest) = text.split_once("://").ok_or(SHAPE)?;
-        match scheme {
+        match scheme.to_ascii_lowercase().as_str() {
             "sqlite" | "sqlite+aiosqlite" => {
-                let path = rest.split('?').next().unwrap_or_default();
+                if let Some((_, parameters)) = rest.split_once('?') {
+                    return Err(format!("takes no parameters for SQLite: {parameters}"));
+                }
+                let path = rest;
+                if path.contains(":memory:") {
+                    return Err(
+                        "must name a file: a database in memory is gone with its connection".to_owned()
+                    );
+                }
                 if path.is_empty() || path.ends_with('/') {
                     Err(SHAPE.into())
                 } else {

@@ -6,7 +6,7 @@ use crate::{
     values::{At, Body, Faults, Input, Parse},
 };
 use axum::{
-    body::Bytes,
+    body::{Bytes, HttpBody as _},
     extract::{FromRequest, Request},
     http::{
         HeaderMap, HeaderValue,
@@ -51,11 +51,13 @@ fn media_type(headers: &HeaderMap) -> Result<()> {
 }
 
 async fn read(request: Request, limit: usize) -> Result<Bytes> {
+    let too_large = || Error::new(Code::PayloadTooLarge, format!("The body is larger than {limit} bytes"));
+    if request.body().size_hint().lower() > limit as u64 {
+        return Err(too_large()); // before it is sent, where its length is told
+    }
     match Limited::new(request.into_body(), limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(e) if e.is::<LengthLimitError>() => {
-            Err(Error::new(Code::PayloadTooLarge, format!("The body is larger than {limit} bytes")))
-        }
+        Err(e) if e.is::<LengthLimitError>() => Err(too_large()),
         Err(e) => Err(Error::new(Code::BadRequest, "The body ended before it was complete").caused_by(e)),
     }
 }

@@ -24,8 +24,8 @@ const QUEUE_PER_THREAD: usize = 16;
 pub enum Scheme {
     /// bcrypt of this cost (each step doubles the work); argon2id where the password is over 72 bytes.
     Bcrypt(u32),
-    /// argon2id for all.
-    Argon2id,
+    /// argon2id for all. The cost is that of the bcrypt hashes that are still there from before.
+    Argon2id(u32),
 }
 
 /// Threads that hash passwords, and the queue before them.
@@ -40,7 +40,8 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// Hashes of nothing, to be compared with where there is no account.
 struct Decoys {
-    bcrypt: String,
+    /// Of bcrypt.
+    cost: u32,
     argon2: String,
 }
 
@@ -133,14 +134,9 @@ fn argon2_matches(password: &str, stored: &str) -> bool {
 
 fn verify(scheme: Scheme, password: &str, stored: Option<&str>, decoys: &Decoys) -> Verdict {
     let by_argon2 = stored.is_some_and(|stored| stored.starts_with("$argon2"));
-    let right = match stored {
-        Some(stored) if by_argon2 => argon2_matches(password, stored),
-        Some(stored) => bcrypt_matches(password, stored),
-        None => {
-            bcrypt_matches(password, &decoys.bcrypt);
-            false
-        }
-    };
+    let right = stored.is_some_and(|stored| {
+        if by_argon2 { argon2_matches(password, stored) } else { bcrypt_matches(password, stored) }
+    });
     if right {
         return if stored.is_some_and(|stored| is_current(scheme, password, stored)) {
             Verdict::Right
@@ -148,10 +144,12 @@ fn verify(scheme: Scheme, password: &str, stored: Option<&str>, decoys: &Decoys)
             Verdict::RightButOld
         };
     }
-    // the other kind too, so that one bcrypt and one argon2id have been computed whatever there was
-    if by_argon2 {
-        bcrypt_matches(password, &decoys.bcrypt);
-    } else {
+    // what it takes for one bcrypt of the current cost and one argon2id to have been computed, whatever there was
+    match stored {
+        Some(stored) if !by_argon2 => decoys.make_up_for(password, stored),
+        _ => decoys.compare_bcrypt(password, decoys.cost),
+    }
+    if !by_argon2 {
         argon2_matches(password, &decoys.argon2);
     }
     Verdict::Wrong
@@ -169,14 +167,26 @@ fn is_current(scheme: Scheme, password: &str, stored: &str) -> bool {
 impl Decoys {
     /// Any salt and sum of the right form: what counts is the work of comparing with them.
     fn of(scheme: Scheme) -> Self {
-        let cost = match scheme {
-            Scheme::Bcrypt(cost) => cost,
-            Scheme::Argon2id => 4, // nobody has a bcrypt hash but those who have not signed in since
-        };
+        let (Scheme::Bcrypt(cost) | Scheme::Argon2id(cost)) = scheme;
         Self {
-            bcrypt: format!("$2b${cost:02}$abcdefghijklmnopqrstuu5Lo0g67CiD3M4RpN1BmBb4Crp5w7dbK"),
+            cost,
             argon2: "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
                 .to_owned(),
+        }
+    }
+
+    fn compare_bcrypt(&self, password: &str, cost: u32) {
+        let decoy = format!("$2b${cost:02}$abcdefghijklmnopqrstuu5Lo0g67CiD3M4RpN1BmBb4Crp5w7dbK");
+        bcrypt_matches(password, &decoy);
+    }
+
+    /// What is left to do of a comparison at the current cost after one at a lower cost: each step doubles the work, so
+    /// `2^c + (2^c + 2^(c+1) + … + 2^(cost-1))` is `2^cost`.
+    fn make_up_for(&self, password: &str, stored: &str) {
+        if let Ok(parts) = stored.parse::<bcrypt::HashParts>() {
+            (parts.get_cost()..self.cost).for_each(|cost| self.compare_bcrypt(password, cost));
+        } else {
+            self.compare_bcrypt(password, self.cost); // what is no hash took no time
         }
     }
 }
@@ -212,7 +222,7 @@ mod tests {
                 Verdict::RightButOld
             );
             assert_eq!(
-                verify(Scheme::Argon2id, "correct horse", Some(stored), &decoys),
+                verify(Scheme::Argon2id(5), "correct horse", Some(stored), &decoys),
                 Verdict::RightButOld
             );
             assert_eq!(verify(Scheme::Bcrypt(5), "correct horsf", Some(stored), &decoys), Verdict::Wrong);
@@ -226,7 +236,8 @@ mod tests {
     #[test]
     fn the_decoys_take_the_work_of_real_hashes() {
         let decoys = Decoys::of(Scheme::Bcrypt(4));
-        assert!(bcrypt::verify("x", &decoys.bcrypt).is_ok(), "not refused for its form");
+        let decoy = format!("$2b${:02}$abcdefghijklmnopqrstuu5Lo0g67CiD3M4RpN1BmBb4Crp5w7dbK", decoys.cost);
+        assert!(bcrypt::verify("x", &decoy).is_ok(), "not refused for its form");
         assert!(PasswordHash::new(&decoys.argon2).is_ok());
     }
 }

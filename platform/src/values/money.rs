@@ -150,7 +150,7 @@ impl Parse for Currency {
         string_schema().pattern(Some("^[A-Za-z]{3}$")).into()
     }
     fn example() -> serde_json::Value {
-        "usd".into()
+        "USD".into()
     }
 }
 

@@ -33,7 +33,7 @@ fn routes() -> Routes {
         .refusing(&[Code::Conflict])
         .post("/auth/login", api::login, "Sign in")
         .refusing(&[Code::Unauthorized])
-        .post("/auth/refresh", api::refresh, "Replace a refresh token by a new session's tokens")
+        .post("/auth/refresh", api::refresh, "Replace a refresh token: new tokens of the same session")
         .refusing(&[Code::Unauthorized])
         .post(
             "/auth/logout",

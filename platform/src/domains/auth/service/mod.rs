@@ -101,6 +101,8 @@ pub async fn login(core: &Core, login: Login, origin: &Origin) -> Result<Session
         .db
         .as_tenant(SystemReason::Login, tenant, now, async |conn| store::credentials(conn, &email).await);
     let (user_id, status, stored) = match known.await? {
+        // who may not sign in is compared like nobody, so that a right password takes no other time
+        Some(known) if known.status != UserStatus::Active => (known.user_id, Some(known.status), None),
         Some(known) => (known.user_id, Some(known.status), known.password_hash),
         None => (Uuid::nil(), None, None),
     };

@@ -13,6 +13,7 @@ use crate::{
     data::{SystemReason, TenantConn},
     error::{Error, Result},
     infra::{
+        arrivals::Winning,
         audit::{self, Entry, Origin},
         token::TenantToken,
     },
@@ -20,7 +21,11 @@ use crate::{
 };
 use futures_util::try_join;
 use serde_json::json;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A token counts as replaced so long after its replacement was written, and no sooner is it answered. Uses that were on
+/// their way by then, in the sockets of whatever node, are no theft: nobody has seen the answer yet.
+const SETTLING: Duration = Duration::from_millis(50);
 
 /// What a use of a token came to; committed in each case.
 enum Outcome<T> {
@@ -64,9 +69,10 @@ pub async fn refresh(core: &Core, token: &str, arrived: Instant, origin: &Origin
         Ok(Outcome::Reused(stored.session_id))
     });
     match outcome.await? {
-        Outcome::Renewed((issued, user, tenant)) => {
-            core.arrivals.won(token.hash());
-            issued.view(core, user, tenant, now)
+        Outcome::Renewed(renewed) => {
+            tokio::time::sleep(SETTLING.saturating_sub(renewed.written.elapsed())).await;
+            renewed.winning.won();
+            renewed.issued.view(core, renewed.user, renewed.tenant, now)
         }
         Outcome::Refused(why) => Err(refused(why)),
         Outcome::Reused(session) => {
@@ -97,40 +103,54 @@ async fn arrived_before(conn: &TenantConn, arrived: Instant, instant: Timestamp)
     Ok(true)
 }
 
-type Renewed = (Issued, super::User, super::Tenant);
+/// A session that goes on.
+struct Renewed<'a> {
+    issued: Issued,
+    user: super::User,
+    tenant: super::Tenant,
+    winning: Winning<'a>,
+    written: Instant,
+}
 
-async fn rotate(
-    core: &Core,
+async fn rotate<'a>(
+    core: &'a Core,
     conn: &TenantConn,
     stored: &StoredToken,
     token: &TenantToken,
-) -> Result<Outcome<Renewed>> {
+) -> Result<Outcome<Renewed<'a>>> {
+    let (written, at) = (Instant::now(), stored.clock.plus(SETTLING));
     let child = TenantToken::new(REFRESH_PREFIX, token.tenant)?;
     // waits for another use of it that has not committed yet
-    if !store::claim_token(conn, &token.hash(), &child.hash()).await? {
+    if !store::claim_token(conn, &token.hash(), &child.hash(), at).await? {
         return Ok(Outcome::Refused("another use of it won"));
     }
+    let winning = core.arrivals.winning(token.hash());
     match prolong(core, conn, stored, child).await? {
-        Some(renewed) => Ok(Outcome::Renewed(renewed)),
+        Some((issued, user, tenant)) => {
+            Ok(Outcome::Renewed(Renewed { issued, user, tenant, winning, written }))
+        }
         None => Ok(Outcome::Refused("its session was ended meanwhile")),
     }
 }
 
 /// The client may not have got the child that replaced this token, and nobody has used it.
-async fn replace_lost(
-    core: &Core,
+async fn replace_lost<'a>(
+    core: &'a Core,
     conn: &TenantConn,
     stored: &StoredToken,
     token: &TenantToken,
-) -> Result<Option<Renewed>> {
+) -> Result<Option<Renewed<'a>>> {
     let Some(lost) = &stored.replaced_by else {
         return Ok(None);
     };
+    let (written, at) = (Instant::now(), stored.clock.plus(SETTLING));
     let child = TenantToken::new(REFRESH_PREFIX, token.tenant)?;
-    if !store::replace_lost_child(conn, &token.hash(), lost, &child.hash()).await? {
+    if !store::replace_lost_child(conn, &token.hash(), lost, &child.hash(), at).await? {
         return Ok(None);
     }
-    prolong(core, conn, stored, child).await
+    let winning = core.arrivals.winning(token.hash());
+    let renewed = prolong(core, conn, stored, child).await?;
+    Ok(renewed.map(|(issued, user, tenant)| Renewed { issued, user, tenant, winning, written }))
 }
 
 async fn prolong(
@@ -138,7 +158,7 @@ async fn prolong(
     conn: &TenantConn,
     stored: &StoredToken,
     child: TenantToken,
-) -> Result<Option<Renewed>> {
+) -> Result<Option<(Issued, super::User, super::Tenant)>> {
     let expires_at = expiry(core, conn.now(), stored.signed_in_at);
     let hash = child.hash();
     let (lives, (), (user, tenant)) = try_join!(

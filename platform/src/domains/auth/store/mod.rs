@@ -132,17 +132,25 @@ pub async fn clock(conn: &TenantConn) -> Result<Timestamp> {
 }
 
 /// Whether this request is the one that replaces the token.
-pub async fn claim_token(conn: &TenantConn, hash: &[u8], by: &[u8]) -> Result<bool> {
+///
+/// `at` is when it counts as replaced, by the database's clock.
+pub async fn claim_token(conn: &TenantConn, hash: &[u8], by: &[u8], at: Timestamp) -> Result<bool> {
     let sql = sql!(
-        "UPDATE refresh_tokens SET replaced_at = clock_timestamp(), replaced_by = $3 \
+        "UPDATE refresh_tokens SET replaced_at = $4, replaced_by = $3 \
          WHERE tenant_id = $1 AND hash = $2 AND replaced_at IS NULL"
     );
-    Ok(conn.execute(sql, &[&hash, &by]).await? == 1)
+    Ok(conn.execute(sql, &[&hash, &by, &at]).await? == 1)
 }
 
 /// Within the grace period: whether the child that was lost is still unused, and is now replaced in its parent's place.
-pub async fn replace_lost_child(conn: &TenantConn, parent: &[u8], child: &[u8], by: &[u8]) -> Result<bool> {
-    if !claim_token(conn, child, by).await? {
+pub async fn replace_lost_child(
+    conn: &TenantConn,
+    parent: &[u8],
+    child: &[u8],
+    by: &[u8],
+    at: Timestamp,
+) -> Result<bool> {
+    if !claim_token(conn, child, by, at).await? {
         return Ok(false);
     }
     let sql = sql!(
