@@ -65,8 +65,21 @@ fn lock(readers: &sync::Mutex<Vec<Connection>>) -> sync::MutexGuard<'_, Vec<Conn
     readers.lock().unwrap_or_else(sync::PoisonError::into_inner)
 }
 
+/// A new file is its owner's alone: there are password hashes in it. What SQLite puts beside it has the same rights.
+fn create(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(e),
+        _ => Ok(()),
+    }
+}
+
 /// Opens the file as every connection has it.
 pub(super) fn connect(path: &Path, durable: bool) -> Result<Connection> {
+    create(path).map_err(|e| Error::unavailable(format!("{}: {e}", path.display())))?;
     let conn = Connection::open(path).map_err(|e| Error::unavailable(format!("{}: {e}", path.display())))?;
     let synchronous = if durable { "FULL" } else { "NORMAL" };
     conn.busy_timeout(LOCK_TIMEOUT).map_err(classified)?;
