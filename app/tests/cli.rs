@@ -92,14 +92,18 @@ impl Running {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
-    fn token(&self, tenant: &str, role: &str) -> String {
+    fn session(&self, tenant: &str, role: &str) -> Value {
         let body = format!(
             r#"{{"tenant_slug":"{tenant}","email":"{role}@{tenant}.test","password":"{}"}}"#,
             tenantry::DEMO_PASSWORD
         );
         let (status, body) = self.ask("POST", "/api/v1/auth/login", None, &body);
         assert_eq!(status, 200, "{body}");
-        serde_json::from_str::<Value>(&body).unwrap()["data"]["access_token"].as_str().unwrap().to_owned()
+        serde_json::from_str::<Value>(&body).unwrap()["data"].take()
+    }
+
+    fn token(&self, tenant: &str, role: &str) -> String {
+        self.session(tenant, role)["access_token"].as_str().unwrap().to_owned()
     }
 
     fn signal(&self, signal: &str) {
@@ -196,6 +200,51 @@ fn a_second_start_keeps_the_data_and_the_tokens() {
     let (status, read) = second.ask("GET", &format!("/api/v1/orders/{id}"), Some(&token), "");
     assert_eq!((status, read), (200, placed));
     assert_eq!(second.stop(), Some(0));
+}
+
+/// Sends a request on each of these sockets while the service stands still, so that all are there before it reads the
+/// first; answers their statuses and bodies.
+fn all_at_once(demo: &Running, sockets: Vec<TcpStream>, request: &str) -> Vec<(String, String)> {
+    demo.signal("-STOP");
+    let mut sockets = sockets;
+    for socket in &mut sockets {
+        socket.write_all(request.as_bytes()).unwrap();
+    }
+    demo.signal("-CONT");
+    let read = |mut socket: TcpStream| {
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
+    };
+    sockets.into_iter().map(read).collect()
+}
+
+#[test]
+fn uses_of_a_refresh_token_that_wait_in_sockets_end_no_session() {
+    let folder = Folder::new();
+    let demo = Running::demo(&folder);
+    let session = demo.session("acme", "member");
+    let body = format!(r#"{{"refresh_token":{}}}"#, session["refresh_token"]);
+    let request = format!(
+        "POST /api/v1/auth/refresh HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let sockets = (0..20).map(|_| {
+        let mut socket = TcpStream::connect(("127.0.0.1", demo.port)).unwrap();
+        socket.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        let mut answer = [0; 4096];
+        assert!(socket.read(&mut answer).unwrap() > 0); // the service has taken it
+        socket
+    });
+    let answers = all_at_once(&demo, sockets.collect(), &request);
+    let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(status, _)| status == "200");
+    assert_eq!((won.len(), lost.len()), (1, 19));
+    let token = serde_json::from_str::<Value>(&won[0].1).unwrap()["data"]["access_token"].clone();
+    assert_eq!(demo.ask("GET", "/api/v1/auth/me", token.as_str(), "").0, 200, "the winner's session lives");
+    assert_eq!(demo.ask("POST", "/api/v1/auth/refresh", None, &body).0, 401);
+    assert_eq!(demo.ask("GET", "/api/v1/auth/me", token.as_str(), "").0, 401, "but reuse ends it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! The OpenAPI document: complete, consistent, and true of the API that serves it.
 use crate::support::{TestApp, belonging, belongings, order};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 async fn document() -> Value {
