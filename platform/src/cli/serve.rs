@@ -16,6 +16,12 @@ use tokio::{net::TcpListener, sync::oneshot};
 const GRACE: Duration = Duration::from_secs(10);
 
 pub(super) async fn serve(app: &App, config: Config) -> std::result::Result<(), Faults> {
+    let address = SocketAddr::new(config.listen.host, config.listen.port);
+    // before anything is made: who starts it twice by mistake is told, and finds no second database
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|e| {
+        vec![format!("cannot listen on {address}: {e}. Is it running already? PORT sets another")]
+    })?;
     bring_up_to_date(app, &config).await?;
     let db = open(&config).await?;
     let demo_secret = if config.demo {
@@ -26,11 +32,6 @@ pub(super) async fn serve(app: &App, config: Config) -> std::result::Result<(), 
     };
     let settings = CoreSettings::of(&config, demo_secret).map_err(|e| fault("cannot start", &e))?;
     let core = app.core(db.clone(), settings).map_err(|e| fault("cannot start", &e))?;
-    let address = SocketAddr::new(config.listen.host, config.listen.port);
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|e| {
-        vec![format!("cannot listen on {address}: {e}. Is it running already? PORT sets another")]
-    })?;
     let address = listener.local_addr().map_err(|e| vec![format!("cannot listen on {address}: {e}")])?;
     banner::print(&config, address);
     listen(listener, app.service(&core, &config.app_name)).await?;

@@ -208,10 +208,11 @@ const KNOWN: [&str; 6] = ["change-me", "changeme", "your-secret", "your_secret",
 
 fn secret_fault(secret: &str) -> Option<String> {
     let lower = secret.to_ascii_lowercase();
+    let digits = secret.bytes().all(|b| b.is_ascii_digit());
     let distinct = secret.chars().collect::<std::collections::BTreeSet<_>>().len();
     if secret.chars().count() < SHORTEST_SECRET {
         Some(format!("must be at least {SHORTEST_SECRET} characters: `openssl rand -base64 48` makes one"))
-    } else if distinct < 8 || KNOWN.iter().any(|known| lower.contains(known)) {
+    } else if digits || distinct < 8 || KNOWN.iter().any(|known| lower.contains(known)) {
         Some("is an example or too simple: `openssl rand -base64 48` makes a good one".to_owned())
     } else {
         None
@@ -295,7 +296,11 @@ fn origins(r: &mut Reader<'_>, production: bool) -> Vec<String> {
 }
 
 fn log_filter(r: &mut Reader<'_>, debug: bool) -> String {
-    let default = if debug { "info,refinery_core=warn,tenantry=debug" } else { "info,refinery_core=warn" };
+    let default = if debug {
+        "info,refinery_core=warn,tokio_postgres=warn,tenantry=debug"
+    } else {
+        "info,refinery_core=warn,tokio_postgres=warn"
+    };
     r.parsed("RUST_LOG", default.to_owned(), |text| {
         telemetry::check_filter(text).map(|()| text.to_owned()).map_err(|e| format!("is not understood: {e}"))
     })

@@ -38,7 +38,22 @@ impl std::fmt::Debug for DatabaseTarget {
     /// Without the password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Postgres(target) => write!(f, "PostgreSQL {:?}", target.config.get_hosts()),
+            Self::Postgres(target) => {
+                f.write_str("PostgreSQL")?;
+                for (host, port) in target
+                    .config
+                    .get_hosts()
+                    .iter()
+                    .zip(target.config.get_ports().iter().chain(std::iter::repeat(&5432)))
+                {
+                    match host {
+                        tokio_postgres::config::Host::Tcp(name) => write!(f, " {name}:{port}")?,
+                        #[cfg(unix)]
+                        tokio_postgres::config::Host::Unix(path) => write!(f, " {}", path.display())?,
+                    }
+                }
+                write!(f, "/{}", target.config.get_dbname().unwrap_or_default())
+            }
             Self::Sqlite(path) => write!(f, "SQLite {}", path.display()),
         }
     }

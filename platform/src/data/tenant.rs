@@ -107,6 +107,7 @@ impl Backend {
         tenant: Option<&Uuid>,
         params: &[&dyn Param],
     ) -> Result<(Vec<T>, u64)> {
+        tracing::debug!(target: "tenantry::sql", statement = sqlite, "statement"); // its text, never its parameters
         match self {
             Self::Postgres(tx) => {
                 let (rows, changed) = tx.run(postgres, tenant, params).await?;

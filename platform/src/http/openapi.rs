@@ -37,7 +37,7 @@ pub(crate) fn document(title: &str, version: &str, groups: &[&Routes]) -> OpenAp
     components = components.security_scheme(BEARER, SecurityScheme::Http(bearer.build()));
     let mut info = Info::new(title, version);
     info.description = Some(
-        "Two planes: `auth` answers in the envelope `{\"success\": true, \"data\": …}`; resources are bare objects, \
+        "Sign in with `POST /api/v1/auth/login` and paste its `access_token` under *Authorize*. Two planes: `auth` answers in the envelope `{\"success\": true, \"data\": …}`; resources are bare objects, \
          their lists cursor pages. Every error is one document (RFC 9457), with all fields at fault in `details`."
             .to_owned(),
     );

@@ -20,7 +20,7 @@ impl LogFormat {
 
 /// What the libraries beneath would write of their own accord is kept out whatever the filter says: the driver of
 /// PostgreSQL logs the parameters of statements, and there are password hashes among them.
-const NEVER: [&str; 2] = ["tokio_postgres=info", "rustls=info"];
+const NEVER: [&str; 2] = ["tokio_postgres=warn", "rustls=warn"];
 
 /// Whether `RUST_LOG` can be read; why not.
 pub fn check_filter(filter: &str) -> Result<(), String> {
