@@ -1,11 +1,14 @@
 //! What can be set, one struct per concern, with the defaults and the limits of `docs/operations.md`.
 use super::reader::{Environment, Reader, Setting};
 use crate::{
-    core::HttpSettings,
+    core::{HttpSettings, LimitSettings},
     data::{DatabaseSettings, DatabaseTarget},
+    http::TrustedProxies,
     infra::{
         mail::{Mail, SmtpSettings},
         password::Scheme,
+        plans::TenantLimit,
+        rate_limit::{Quota, RateLimit},
         telemetry::LogFormat,
     },
 };
@@ -42,6 +45,8 @@ pub struct Config {
     pub mail: Mail,
     /// Limits of every request.
     pub http: HttpSettings,
+    /// How often things may be done.
+    pub limits: LimitSettings,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines are written.
@@ -120,7 +125,9 @@ impl Config {
             hsts: listen.public_url.starts_with("https://"),
             allowed_origins: origins(r, production),
             docs,
+            trusted_proxies: trusted_proxies(r),
         };
+        let limits = limits(r, demo, production);
         let config = Self {
             demo,
             production,
@@ -133,6 +140,7 @@ impl Config {
             passwords,
             mail: mail(r, demo),
             http,
+            limits,
             log_format: log_format(r),
             log_filter: r.text(
                 "RUST_LOG",
@@ -249,6 +257,32 @@ fn auth(r: &mut Reader<'_>) -> AuthSettings {
         session: Duration::from_secs(DAY * r.number("SESSION_MAX_DAYS", 60, 1, 3650)),
         reuse_grace: Duration::from_secs(r.number("REFRESH_REUSE_GRACE_SECONDS", 0, 0, 10)),
     }
+}
+
+fn limits(r: &mut Reader<'_>, demo: bool, production: bool) -> LimitSettings {
+    let default = Quota::new(if demo { 100 } else { 10 }, 15 * 60);
+    let auth = r.parsed("AUTH_RATE_LIMIT", RateLimit(Some(default)), str::parse);
+    if production && auth.0.is_none() {
+        r.fault("AUTH_RATE_LIMIT", "must not be off in production");
+    }
+    let tenant =
+        r.parsed("TENANT_RATE_LIMIT", TenantLimit::ByPlan, |text| text.parse().map(TenantLimit::Fixed));
+    let redis = r.url("REDIS_URL").and_then(|url| match url.parse() {
+        Ok(url) => Some(url),
+        Err(why) => {
+            r.fault("REDIS_URL", why);
+            None
+        }
+    });
+    LimitSettings { auth, tenant, redis }
+}
+
+fn trusted_proxies(r: &mut Reader<'_>) -> TrustedProxies {
+    let blocks = r.list("TRUSTED_PROXIES", "");
+    TrustedProxies::read(&blocks).unwrap_or_else(|faults| {
+        faults.iter().for_each(|why| r.fault("TRUSTED_PROXIES", why));
+        TrustedProxies::default()
+    })
 }
 
 fn passwords(r: &mut Reader<'_>, demo: bool) -> Scheme {

@@ -1,6 +1,12 @@
 //! The plans and what they entitle to, as one table, and what this node remembers of who is on which.
-use super::recent::Recent;
-use std::sync::{Mutex, PoisonError};
+use super::{
+    rate_limit::{Quota, RateLimit},
+    recent::Recent,
+};
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
 use uuid::Uuid;
 
 crate::choice! {
@@ -43,6 +49,37 @@ impl Plan {
     /// The plan of a stored word. One that is unknown, of a newer version perhaps, grants what is free.
     pub fn of_word(word: &str) -> Self {
         Self::from_word(word).unwrap_or(Self::Free)
+    }
+}
+
+/// `TENANT_RATE_LIMIT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TenantLimit {
+    /// Each tenant by its plan.
+    ByPlan,
+    /// All alike, or none.
+    Fixed(RateLimit),
+}
+
+impl TenantLimit {
+    /// How much a tenant on this plan may ask; while its plan is not known, as much as on the largest.
+    pub const fn quota(self, plan: Option<Plan>) -> Option<Quota> {
+        match (self, plan) {
+            (Self::Fixed(limit), _) => limit.0,
+            (Self::ByPlan, Some(plan)) => Some(Quota::per_minute(plan.entitlements().requests_per_minute)),
+            (Self::ByPlan, None) => {
+                Some(Quota::per_minute(Plan::Enterprise.entitlements().requests_per_minute))
+            }
+        }
+    }
+}
+
+impl fmt::Display for TenantLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByPlan => f.write_str("by plan"),
+            Self::Fixed(limit) => limit.fmt(f),
+        }
     }
 }
 
