@@ -13,6 +13,7 @@ mod flights;
 mod guards;
 mod input;
 mod isolation;
+mod limits;
 mod migrations;
 mod openapi;
 mod orders;

@@ -4,7 +4,7 @@ use crate::{
     access::TokenKeys,
     cli,
     config::{AuthSettings, Config},
-    core::{Core, HttpSettings, Parts},
+    core::{Core, HttpSettings, LimitSettings, Parts},
     data::{self, DatabaseTarget, Db, Migrations},
     docs,
     domain::Domain,
@@ -18,6 +18,8 @@ use crate::{
         events::EventType,
         mail::Mail,
         password::{PasswordHasherPool, Scheme},
+        plans::KnownPlans,
+        rate_limit::RateLimiter,
     },
 };
 use axum::{
@@ -69,6 +71,8 @@ pub struct CoreSettings {
     pub auth: AuthSettings,
     /// Limits of every request.
     pub http: HttpSettings,
+    /// How often things may be done.
+    pub limits: LimitSettings,
     /// What is done with mail.
     pub mail: Mail,
     /// The time.
@@ -145,12 +149,16 @@ impl App {
         openapi::document(title, env!("CARGO_PKG_VERSION"), &groups)
     }
 
-    /// Puts the parts together that every request can reach.
+    /// Puts the parts together that every request can reach. To be called within a runtime.
     pub fn core(&self, db: Db, settings: CoreSettings) -> Result<Core> {
         let secret = settings.secret_key.expose_secret();
         let lifetime = settings.auth.access_token;
+        let limiter = RateLimiter::start(settings.limits.redis.as_ref(), settings.clock.clone())?;
         Ok(Core::new(Parts {
             db,
+            limiter,
+            limits: settings.limits,
+            plans: KnownPlans::default(),
             clock: settings.clock,
             tokens: TokenKeys::hs256(
                 &settings.secret_key,
@@ -227,6 +235,7 @@ impl CoreSettings {
             passwords: (config.passwords, hashing_threads()),
             auth: config.auth.clone(),
             http: config.http.clone(),
+            limits: config.limits.clone(),
             mail: config.mail.clone(),
             clock: Clock::System,
         })

@@ -3,9 +3,15 @@ use crate::{
     access::TokenKeys,
     config::AuthSettings,
     data::Db,
-    http::CursorKey,
+    http::{CursorKey, TrustedProxies},
     infra::{
-        arrivals::Arrivals, background::Background, clock::Clock, mail::Mail, password::PasswordHasherPool,
+        arrivals::Arrivals,
+        background::Background,
+        clock::Clock,
+        mail::Mail,
+        password::PasswordHasherPool,
+        plans::{KnownPlans, TenantLimit},
+        rate_limit::{RateLimit, RateLimiter, RedisUrl},
     },
 };
 use std::{ops::Deref, sync::Arc, time::Duration};
@@ -30,6 +36,12 @@ pub struct Parts {
     pub mail: Mail,
     /// Small work after an answer.
     pub background: Background,
+    /// Counts what is limited.
+    pub limiter: RateLimiter,
+    /// How much is too much.
+    pub limits: LimitSettings,
+    /// Which tenant is on which plan, as this node last read it.
+    pub plans: KnownPlans,
     /// Seals cursors.
     pub cursors: CursorKey,
     /// How long sessions live.
@@ -51,6 +63,20 @@ pub struct HttpSettings {
     pub allowed_origins: Vec<String>,
     /// Whether the documentation is served.
     pub docs: bool,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+}
+
+/// How often things may be done, and where that is counted.
+#[derive(Clone, Debug)]
+pub struct LimitSettings {
+    /// Signing in and the like, from one client address and on one route. Off turns off what is limited by account and
+    /// by session too.
+    pub auth: RateLimit,
+    /// All requests of a tenant.
+    pub tenant: TenantLimit,
+    /// Where all nodes count together; `None` is this node's memory.
+    pub redis: Option<RedisUrl>,
 }
 
 impl Core {

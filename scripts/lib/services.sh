@@ -4,14 +4,22 @@
 #   ensure_postgres_installed   finds or installs PostgreSQL; sets POSTGRES_BIN
 #   start_postgres DIR          starts a throw-away cluster in DIR; sets POSTGRES_URL
 #   stop_postgres               stops that cluster, if one is running
+#   ensure_redis_installed      finds or installs redis-server
+#   start_redis DIR             starts a throw-away server in DIR; sets REDIS_SERVER_URL
+#   stop_redis                  stops that server, if one is running
 
 POSTGRES_MIN_VERSION=15
 POSTGRES_START_SECONDS=60
+REDIS_START_SECONDS=20
 
 # What start_postgres started, so that stop_postgres touches nothing else.
 _postgres_data=
 _postgres_pid=
 _postgres_user=
+
+# The same of start_redis.
+_redis_dir=
+_redis_pid=
 
 die() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2
@@ -201,4 +209,81 @@ stop_postgres() {
   _postgres_data=
   _postgres_pid=
   unset POSTGRES_URL
+}
+
+ensure_redis_installed() {
+  command -v redis-server >/dev/null && return
+  echo "No redis-server is installed; trying apt-get."
+  if ! apt_install redis-server || ! command -v redis-server >/dev/null; then
+    die "redis-server is missing, and apt-get could not provide it.
+Install Redis 7 or newer (on Debian and Ubuntu, as root: apt-get install redis-server)."
+  fi
+}
+
+_redis_answers() {
+  local answer=
+  {
+    exec {socket}<>"/dev/tcp/127.0.0.1/$1" || return 1
+    printf 'PING\r\n' >&"$socket"
+    IFS= read -r -t 2 answer <&"$socket" || true
+    exec {socket}>&-
+  } 2>/dev/null
+  [[ $answer == +PONG* ]]
+}
+
+# The number alone proves nothing, as with PostgreSQL. A redis-server shows its port in its title.
+_is_our_redis() {
+  [[ -n $_redis_pid && -n $_redis_dir && $(readlink -- "/proc/$_redis_pid/cwd") == "$_redis_dir" ]]
+}
+
+start_redis() {
+  local dir port log deadline socket
+  [[ -z $_redis_dir ]] || die "start_redis: a server is already running in $_redis_dir."
+  ensure_redis_installed
+  mkdir -p -- "$1"
+  dir=$(cd -- "$1" && pwd -P)
+  log=$dir/redis.log
+  _redis_dir=$dir
+  deadline=$((SECONDS + REDIS_START_SECONDS))
+  while true; do
+    port=$(_free_port)
+    # A session of its own, so that a Ctrl-C does not end it before the tests are.
+    env -i -C "$dir" PATH="$PATH" LC_ALL=C setsid redis-server --bind 127.0.0.1 --port "$port" \
+      --save '' --appendonly no --dir "$dir" --pidfile '' >"$log" 2>&1 </dev/null &
+    _redis_pid=$!
+    while kill -0 "$_redis_pid" 2>/dev/null; do
+      if _redis_answers "$port"; then
+        # Read by the script that sources this file.
+        # shellcheck disable=SC2034
+        REDIS_SERVER_URL=redis://127.0.0.1:$port
+        disown "$_redis_pid"
+        return
+      fi
+      ((SECONDS < deadline)) || break
+      sleep 0.1
+    done
+    # Another program may have taken the port since we looked.
+    if ((SECONDS >= deadline)) || ! grep -q 'Address already in use' "$log"; then
+      printf '%s\n' "${0##*/}: redis-server did not start. The end of $log:" >&2
+      tail -n 30 -- "$log" >&2 || true
+      stop_redis
+      exit 1
+    fi
+  done
+}
+
+stop_redis() {
+  local tries
+  [[ -n $_redis_dir ]] || return 0
+  for ((tries = 0; tries < 50; tries++)); do
+    _is_our_redis || break
+    kill -TERM "$_redis_pid" 2>/dev/null || true
+    sleep 0.1
+  done
+  if _is_our_redis; then
+    kill -KILL "$_redis_pid" 2>/dev/null || true
+  fi
+  _redis_dir=
+  _redis_pid=
+  unset REDIS_SERVER_URL
 }

@@ -1,13 +1,17 @@
 //! Requests as clients send them, and answers as tests read them.
 use axum::{
     body::{Body, Bytes},
+    extract::ConnectInfo,
     http::{HeaderMap, Method, Request, StatusCode, header},
 };
 use http_body_util::BodyExt;
 use serde_json::Value;
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
 };
 use tenantry::app::Service;
 use tower::ServiceExt;
@@ -17,6 +21,7 @@ use tower::ServiceExt;
 pub struct Client {
     service: Service,
     token: Option<String>,
+    peer: Option<SocketAddr>,
 }
 
 /// An answer, read whole.
@@ -30,7 +35,12 @@ pub struct Answer {
 
 impl Client {
     pub fn new(service: Service, token: Option<String>) -> Self {
-        Self { service, token }
+        Self { service, token, peer: None }
+    }
+
+    /// The same, from this address.
+    pub fn at(&self, address: &str) -> Self {
+        Self { peer: Some((address.parse::<IpAddr>().unwrap(), 4711).into()), ..self.clone() }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -116,7 +126,10 @@ impl Client {
         request.map(|_| Body::from_stream(stream))
     }
 
-    pub async fn request(&self, request: Request<Body>) -> Answer {
+    pub async fn request(&self, mut request: Request<Body>) -> Answer {
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
         let asked = format!("{} {}", request.method(), request.uri());
         let response = self.service.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();

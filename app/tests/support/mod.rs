@@ -9,6 +9,7 @@
 pub mod database;
 pub mod http;
 pub mod proxy;
+pub mod redis;
 
 use database::TestDatabase;
 use http::Client;
@@ -19,12 +20,15 @@ use tenantry::{
     App, Domain,
     app::{CoreSettings, Service},
     config::AuthSettings,
-    core::{Core, HttpSettings},
+    core::{Core, HttpSettings, LimitSettings},
     data::Db,
+    http::TrustedProxies,
     infra::{
         clock::Clock,
         mail::Mail,
         password::Scheme,
+        plans::TenantLimit,
+        rate_limit::RateLimit,
         telemetry::{self, LogFormat},
     },
     uuid::Uuid,
@@ -72,6 +76,9 @@ pub struct Options {
     pub allowed_origins: Vec<String>,
     pub public_url_is_https: bool,
     pub mail: Mail,
+    /// Off, unless a test is about them.
+    pub limits: LimitSettings,
+    pub trusted_proxies: Vec<&'static str>,
     /// Beside the product's own.
     pub domains: Vec<Domain>,
 }
@@ -91,9 +98,17 @@ impl Default for Options {
             allowed_origins: vec!["http://localhost:3000".to_owned()],
             public_url_is_https: false,
             mail: Mail::Off,
+            limits: no_limits(),
+            trusted_proxies: Vec::new(),
             domains: Vec::new(),
         }
     }
+}
+
+/// Nothing is limited.
+pub fn no_limits() -> LimitSettings {
+    let off = RateLimit(None);
+    LimitSettings { auth: off, tenant: TenantLimit::Fixed(off), redis: None }
 }
 
 impl TestApp {
@@ -184,7 +199,9 @@ fn settings(options: Options) -> CoreSettings {
             hsts: options.public_url_is_https,
             allowed_origins: options.allowed_origins,
             docs: options.docs,
+            trusted_proxies: TrustedProxies::read(&options.trusted_proxies).unwrap(),
         },
+        limits: options.limits,
         mail: options.mail,
         clock: options.clock,
     }

@@ -5,7 +5,7 @@
 //! use tenantry::access::{Permission, Role, Scope};
 //! struct Write;
 //! impl Permission for Write { const NAME: &'static str = "x.write"; const MIN_ROLE: Role = Role::Member; }
-//! let forged: Scope<Write> = Scope { caller: todo!(), origin: todo!(), core: todo!(), permission: Default::default() };
+//! let forged: Scope<Write> = Scope { caller: todo!(), origin: todo!(), core: todo!(), standings: todo!(), permission: Default::default() };
 //! ```
 //! A use case under the wrong permission does not compile:
 //! ```compile_fail,E0308
@@ -28,7 +28,12 @@ use crate::{
     core::Core,
     data::{Mode, TenantConn},
     error::{Error, Result},
-    http::{Cursor, Paging, frame::Who, public::origin},
+    http::{
+        Cursor, Paging,
+        frame::Who,
+        limits::{Standings, limit_tenant},
+        public::origin,
+    },
     infra::{
         audit::{self, Entry, Origin},
         events::Event,
@@ -76,6 +81,7 @@ pub struct Scope<P> {
     caller: Caller,
     origin: Origin,
     core: Core,
+    standings: Standings,
     permission: PhantomData<fn() -> P>,
 }
 
@@ -138,11 +144,18 @@ impl<P> Deref for Tx<P> {
 
 impl<P: Permission> Tx<P> {
     fn open(scope: &Scope<P>, mode: Mode) -> Self {
-        let Scope { caller, origin, core, .. } = scope;
+        let Scope { caller, origin, core, standings, .. } = scope;
         let now = core.clock.now();
         let role = OnceLock::new();
-        let gate =
-            Arc::new(SessionGate { caller: *caller, now, permission: P::NAME, min_role: P::MIN_ROLE, role });
+        let gate = Arc::new(SessionGate {
+            caller: *caller,
+            now,
+            permission: P::NAME,
+            min_role: P::MIN_ROLE,
+            role,
+            core: core.clone(),
+            standings: standings.clone(),
+        });
         Self {
             conn: core.db.tenant(caller.tenant, mode, now, gate.clone()),
             gate,
@@ -192,7 +205,8 @@ impl<P: Permission> FromRequestParts<Core> for Scope<P> {
         if let Some(who) = parts.extensions.get::<Who>() {
             who.is(caller);
         }
-        Ok(Self { caller, origin: origin(parts), core: core.clone(), permission: PhantomData })
+        let standings = limit_tenant(core, parts, caller.tenant).await?;
+        Ok(Self { caller, origin: origin(parts), core: core.clone(), standings, permission: PhantomData })
     }
 }
 

@@ -1,11 +1,14 @@
 //! What can be set, one struct per concern, with the defaults and the limits of `docs/operations.md`.
 use super::reader::{Environment, Reader, Setting};
 use crate::{
-    core::HttpSettings,
+    core::{HttpSettings, LimitSettings},
     data::{DatabaseSettings, DatabaseTarget},
+    http::TrustedProxies,
     infra::{
         mail::{Mail, SmtpSettings},
         password::Scheme,
+        plans::TenantLimit,
+        rate_limit::{Quota, RateLimit},
         telemetry::{self, LogFormat},
     },
 };
@@ -43,6 +46,8 @@ pub struct Config {
     pub mail: Mail,
     /// Limits of every request.
     pub http: HttpSettings,
+    /// How often things may be done.
+    pub limits: LimitSettings,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines are written.
@@ -128,7 +133,9 @@ impl Config {
             hsts: listen.public_url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")),
             allowed_origins: origins(r, production),
             docs,
+            trusted_proxies: trusted_proxies(r),
         };
+        let limits = limits(r, demo, production);
         let config = Self {
             demo,
             production,
@@ -141,6 +148,7 @@ impl Config {
             passwords,
             mail: mail(r, demo),
             http,
+            limits,
             log_format: log_format(r),
             log_filter: log_filter(r, debug),
         };
@@ -251,6 +259,32 @@ fn auth(r: &mut Reader<'_>) -> AuthSettings {
         session: Duration::from_secs(DAY * r.number("SESSION_MAX_DAYS", 60, 1, 3650)),
         reuse_grace: Duration::from_secs(r.number("REFRESH_REUSE_GRACE_SECONDS", 0, 0, 10)),
     }
+}
+
+fn limits(r: &mut Reader<'_>, demo: bool, production: bool) -> LimitSettings {
+    let default = Quota::new(if demo { 100 } else { 10 }, 15 * 60);
+    let auth = r.parsed("AUTH_RATE_LIMIT", RateLimit(Some(default)), str::parse);
+    if production && auth.0.is_none() {
+        r.fault("AUTH_RATE_LIMIT", "must not be off in production");
+    }
+    let tenant =
+        r.parsed("TENANT_RATE_LIMIT", TenantLimit::ByPlan, |text| text.parse().map(TenantLimit::Fixed));
+    let redis = r.url("REDIS_URL").and_then(|url| match url.parse() {
+        Ok(url) => Some(url),
+        Err(why) => {
+            r.fault("REDIS_URL", why);
+            None
+        }
+    });
+    LimitSettings { auth, tenant, redis }
+}
+
+fn trusted_proxies(r: &mut Reader<'_>) -> TrustedProxies {
+    let blocks = r.list("TRUSTED_PROXIES", "");
+    TrustedProxies::read(&blocks).unwrap_or_else(|faults| {
+        faults.iter().for_each(|why| r.fault("TRUSTED_PROXIES", why));
+        TrustedProxies::default()
+    })
 }
 
 fn passwords(r: &mut Reader<'_>, demo: bool) -> Scheme {
@@ -383,6 +417,39 @@ mod tests {
         let shown = format!("{settings:?} {config:?}");
         assert!(!shown.contains(GOOD) && !shown.contains("hunter2"), "{shown}");
         std::fs::remove_file(file).unwrap();
+    }
+
+    #[test]
+    fn limits_are_read_and_wrong_ones_are_named() {
+        let shown = |variables: &[(&str, &str)]| {
+            let (config, faults, _) = Config::read(&Environment::of(variables.iter().copied()));
+            assert_eq!(faults, Vec::<String>::new());
+            (config.limits.auth.to_string(), config.limits.tenant.to_string(), config.limits.redis.is_some())
+        };
+        let own = [("DATABASE_URL", "sqlite:///tmp/x.db"), ("SECRET_KEY", GOOD)];
+        assert_eq!(shown(&[]), ("100/15m".to_owned(), "by plan".to_owned(), false), "the demo");
+        assert_eq!(shown(&own), ("10/15m".to_owned(), "by plan".to_owned(), false));
+        let set = [
+            ("AUTH_RATE_LIMIT", "off"),
+            ("TENANT_RATE_LIMIT", "100/1h"),
+            ("REDIS_URL", "redis://localhost"),
+            ("TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+        ];
+        assert_eq!(shown(&[own.as_slice(), &set].concat()), ("off".to_owned(), "100/1h".to_owned(), true));
+        let wrong = [
+            ("ENVIRONMENT", "production"),
+            ("AUTH_RATE_LIMIT", "off"),
+            ("TENANT_RATE_LIMIT", "many"),
+            ("REDIS_URL", "http://:hunter2@localhost"),
+            ("TRUSTED_PROXIES", "proxy, 10.0.0.0/40"),
+        ];
+        let found = faults(&[own.as_slice(), &wrong].concat());
+        let names: Vec<_> = found.iter().map(|fault| fault.split(':').next().unwrap()).collect();
+        let expected =
+            ["TRUSTED_PROXIES", "TRUSTED_PROXIES", "AUTH_RATE_LIMIT", "TENANT_RATE_LIMIT", "REDIS_URL"];
+        assert_eq!(names, expected, "{found:?}");
+        let (_, _, settings) = Config::read(&Environment::of([("REDIS_URL", "redis://:hunter2@localhost")]));
+        assert!(!format!("{settings:?} {found:?}").contains("hunter2"), "{settings:?} {found:?}");
     }
 
     #[test]

@@ -50,6 +50,12 @@ impl Doc {
     pub(crate) fn needs(&mut self, permission: &'static str, min_role: Role) {
         self.permission = Some((permission, min_role));
         self.errors.extend([Code::Unauthorized, Code::Forbidden]);
+        self.is_limited();
+    }
+
+    /// It is limited: it may answer 429, and every answer says how the caller stands.
+    pub(super) fn is_limited(&mut self) {
+        self.errors.push(Code::RateLimited);
     }
 
     /// It takes a JSON body.

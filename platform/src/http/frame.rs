@@ -2,6 +2,8 @@
 //! line in the log. The order of these layers stands in `app.rs`.
 use super::{
     Arrived,
+    client_address::client_address,
+    limits::Standings,
     public::{ClientAddress, RequestId},
 };
 use crate::{
@@ -13,13 +15,13 @@ use crate::{
 use axum::{
     body::Body,
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use std::{
     any::Any,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -45,8 +47,11 @@ pub(crate) async fn frame(State(core): State<Core>, mut request: Request, next: 
     request.extensions_mut().insert(who.clone());
     request.extensions_mut().insert(Arrived(began));
     request.extensions_mut().insert(RequestId(id.as_str().into()));
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
-    if let Some(address) = peer {
+    let standings = Standings::default();
+    request.extensions_mut().insert(standings.clone());
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let client = peer.map(|peer| client_address(peer, request.headers(), &core.settings.trusted_proxies));
+    if let Some(address) = client {
         request.extensions_mut().insert(ClientAddress(address));
     }
     let method = request.method().clone();
@@ -59,8 +64,10 @@ pub(crate) async fn frame(State(core): State<Core>, mut request: Request, next: 
     if let Ok(id) = HeaderValue::try_from(&id) {
         headers.insert(REQUEST_ID, id);
     }
+    standings.write(headers);
     add_security_headers(headers, versioned, core.settings.hsts);
-    log(&method, route.as_deref(), &response, &id, who.0.get(), began.elapsed(), error.as_ref());
+    let asked = Asked { method, route, id, client };
+    log(&asked, &response, who.0.get(), began.elapsed(), error.as_ref());
     response
 }
 
@@ -125,15 +132,17 @@ fn add_security_headers(headers: &mut HeaderMap, versioned: bool, hsts: bool) {
     }
 }
 
-fn log(
-    method: &axum::http::Method,
-    route: Option<&str>,
-    response: &Response,
-    id: &str,
-    who: Option<&Caller>,
-    took: Duration,
-    error: Option<&Error>,
-) {
+/// What the log says of a request besides its answer.
+struct Asked {
+    method: Method,
+    route: Option<String>,
+    id: String,
+    client: Option<IpAddr>,
+}
+
+fn log(asked: &Asked, response: &Response, who: Option<&Caller>, took: Duration, error: Option<&Error>) {
+    let Asked { method, route, id, client } = asked;
+    let (route, client) = (route.as_deref(), client.map(tracing::field::display));
     let status = response.status().as_u16();
     let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let (tenant, user, session) = (
@@ -146,7 +155,7 @@ fn log(
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
-                target: "tenantry::request", request_id = id, %method, route, status, duration_us = took, tenant, user,
+                target: "tenantry::request", request_id = id, %method, route, client, status, duration_us = took, tenant, user,
                 session, code, cause, "request"
             )
         };

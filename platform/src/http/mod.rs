@@ -1,12 +1,14 @@
 //! What a handler is made of: extractors that refuse what the contract refuses, answers in the contract's shapes, and
 //! [`Routes`], which reads a handler's types into the OpenAPI document.
 mod answer;
+pub(crate) mod client_address;
 mod cursor;
 mod describe;
 mod etag;
 pub(crate) mod frame;
 mod id;
 mod json;
+pub(crate) mod limits;
 pub(crate) mod openapi;
 mod page;
 pub(crate) mod public;
@@ -14,11 +16,13 @@ mod query;
 mod routes;
 
 pub use answer::{Accepted, Bare, Created, CreatedData, Data, DataOf, NoContent};
+pub use client_address::TrustedProxies;
 pub use cursor::{Cursor, CursorKey, CursorPage, Paging};
 pub use describe::{DescribeInput, DescribeOutput, Doc};
 pub use etag::{Conditions, Tagged};
 pub use id::{Id, Named};
 pub use json::Json;
+pub use limits::{FailuresLimited, Limited, Throttle};
 pub use page::{MOST_PAGES, Page, PageNumber};
 pub use public::{Arrived, Public};
 pub use query::Query;

@@ -1,12 +1,15 @@
 //! The OpenAPI 3.1 document, made from the routes.
 use super::routes::{Route, Routes};
-use crate::{error::Code, values::described};
+use crate::{
+    error::Code,
+    values::{described, string_schema},
+};
 use serde_json::json;
 use utoipa::openapi::{
-    ComponentsBuilder, Content, Info, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Tag,
+    ComponentsBuilder, Content, Header, Info, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Tag,
     extensions::Extensions,
     path::{HttpMethod, OperationBuilder, PathItem},
-    response::ResponseBuilder,
+    response::{Response, ResponseBuilder},
     schema::{ArrayItems, Schema},
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
@@ -92,8 +95,13 @@ fn operation(route: &Route) -> OperationBuilder {
     if !doc.parameters.is_empty() {
         operation = operation.parameters(Some(doc.parameters.clone()));
     }
+    let limited = doc.errors.contains(&Code::RateLimited);
     for (status, response) in &doc.responses {
-        operation = operation.response(status, response.clone());
+        let mut response = response.clone();
+        if limited {
+            tell_limits(&mut response);
+        }
+        operation = operation.response(status, response);
     }
     match doc.permission {
         Some((permission, min_role)) => {
@@ -127,7 +135,32 @@ fn error_response(operation: OperationBuilder, code: Code, codes: &[Code]) -> Op
     let response = ResponseBuilder::new()
         .description(format!("{} (`{}`)", code.title(), names.join("`, `")))
         .content("application/problem+json", content);
-    operation.response(code.status().as_str(), response.build())
+    let mut response = response.build();
+    if code == Code::RateLimited {
+        tell_limits(&mut response);
+        tell(&mut response, "Retry-After", "Seconds until there is room for one more");
+    }
+    operation.response(code.status().as_str(), response)
+}
+
+/// What every answer of a limited route has.
+fn tell_limits(response: &mut Response) {
+    tell(
+        response,
+        "RateLimit-Policy",
+        "The limits that were met: `\"auth\";q=10;w=900` is 10 in 900 seconds",
+    );
+    tell(
+        response,
+        "RateLimit",
+        "How the caller stands with each: `\"auth\";r=7;t=270` is 7 left, and all of them in 270 seconds",
+    );
+}
+
+fn tell(response: &mut Response, name: &str, description: &str) {
+    let mut header = Header::new(string_schema());
+    header.description = Some(description.to_owned());
+    response.headers.insert(name.to_owned(), header.into());
 }
 
 /// The error document, as `error.rs` writes it.

@@ -1,5 +1,5 @@
-//! Routes with their documentation. A handler's first argument says who may call it: `Scope<P>` or `Public`; without
-//! one of them it is no [`Endpoint`] and does not compile:
+//! Routes with their documentation. A handler's first argument says who may call it: `Scope<P>`, `Public` or
+//! `Limited`; without one of them it is no [`Endpoint`] and does not compile:
 //!
 //! ```compile_fail,E0277
 //! use tenantry::{error::Result, http::{Data, Routes}};
@@ -7,7 +7,7 @@
 //! let routes = Routes::new("notes").get("/notes", unguarded, "List notes");
 //! ```
 use super::{
-    Public,
+    FailuresLimited, Limited, Public,
     describe::{DescribeInput, DescribeOutput, Doc},
     query,
 };
@@ -33,6 +33,8 @@ pub(crate) const BASE: &str = "/api/v1";
 pub trait Admits: DescribeInput {}
 impl<P: Permission> Admits for Scope<P> {}
 impl Admits for Public {}
+impl Admits for Limited {}
+impl Admits for FailuresLimited {}
 
 /// A handler: `async fn(Scope<P> or Public, …) -> Result<an answer>`.
 #[diagnostic::on_unimplemented(

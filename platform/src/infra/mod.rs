@@ -1,4 +1,4 @@
-//! What the domains stand on besides the database: time, randomness, password hashing, the outbox, the log.
+//! What the domains stand on besides the database: time, randomness, password hashing, the outbox, limits, the log.
 pub mod arrivals;
 pub mod audit;
 pub mod background;
@@ -8,6 +8,9 @@ pub mod jobs;
 pub mod mail;
 pub mod outbox;
 pub mod password;
+pub mod plans;
+pub mod rate_limit;
+pub mod recent;
 pub mod secret;
 pub mod telemetry;
 pub mod token;

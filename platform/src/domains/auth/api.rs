@@ -11,13 +11,16 @@ use crate::{
     access::Scope,
     core::Core,
     error::Result,
-    http::{Accepted, Arrived, CreatedData, Data, Id, Json, NoContent, Page, Public, Query},
+    http::{
+        Accepted, Arrived, CreatedData, Data, FailuresLimited, Id, Json, Limited, NoContent, Page, Public,
+        Query, Throttle,
+    },
     infra::audit::Origin,
 };
 use axum::extract::State;
 
 pub async fn register(
-    _: Public,
+    _: Limited,
     State(core): State<Core>,
     origin: Origin,
     Json(body): Json<Register>,
@@ -26,22 +29,22 @@ pub async fn register(
 }
 
 pub async fn login(
-    _: Public,
+    Limited(throttle): Limited,
     State(core): State<Core>,
     origin: Origin,
     Json(body): Json<Login>,
 ) -> Result<Data<SessionView>> {
-    service::login(&core, body, &origin).await.map(Data)
+    service::login(&core, &throttle, body, &origin).await.map(Data)
 }
 
 pub async fn refresh(
-    _: Public,
+    FailuresLimited(throttle): FailuresLimited,
     State(core): State<Core>,
     Arrived(arrived): Arrived,
     origin: Origin,
     Json(body): Json<Refresh>,
 ) -> Result<Data<SessionView>> {
-    service::refresh(&core, body.refresh_token.as_str(), arrived, &origin).await.map(Data)
+    service::refresh(&core, &throttle, body.refresh_token.as_str(), arrived, &origin).await.map(Data)
 }
 
 pub async fn logout(
@@ -76,14 +79,15 @@ pub async fn end_other_sessions(scope: Scope<Profile>) -> Result<NoContent> {
 pub async fn change_password(
     scope: Scope<Profile>,
     State(core): State<Core>,
+    throttle: Throttle,
     Json(body): Json<ChangePassword>,
 ) -> Result<Data<MessageView>> {
-    service::change_password(&core, &scope, body).await?;
+    service::change_password(&core, &scope, &throttle, body).await?;
     Ok(Data(MessageView { message: "Password changed" }))
 }
 
 pub async fn forgot_password(
-    _: Public,
+    _: Limited,
     State(core): State<Core>,
     origin: Origin,
     Json(body): Json<ForgotPassword>,
@@ -93,7 +97,7 @@ pub async fn forgot_password(
 }
 
 pub async fn reset_password(
-    _: Public,
+    _: Limited,
     State(core): State<Core>,
     origin: Origin,
     Json(body): Json<ResetPassword>,
@@ -103,7 +107,7 @@ pub async fn reset_password(
 }
 
 pub async fn accept_invitation(
-    _: Public,
+    _: Limited,
     State(core): State<Core>,
     origin: Origin,
     Json(body): Json<AcceptInvitation>,

@@ -9,7 +9,7 @@ use crate::{
     core::Core,
     domains::auth::service::{TenantView, UserView},
     error::Result,
-    http::{Data, Json},
+    http::{Data, Json, Throttle},
 };
 use axum::extract::State;
 
@@ -27,7 +27,8 @@ pub async fn rename(scope: Scope<Manage>, Json(body): Json<RenameTenant>) -> Res
 pub async fn transfer(
     scope: Scope<Transfer>,
     State(core): State<Core>,
+    throttle: Throttle,
     Json(body): Json<TransferOwnership>,
 ) -> Result<Data<UserView>> {
-    service::transfer(&core, &scope, &body).await.map(|owner| Data(owner.into()))
+    service::transfer(&core, &scope, &throttle, &body).await.map(|owner| Data(owner.into()))
 }

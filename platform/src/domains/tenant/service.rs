@@ -5,6 +5,7 @@ use crate::{
     core::Core,
     domains::auth::service::{self as auth, Tenant, User, UserRoleChanged, UserStatus},
     error::{Error, Result},
+    http::Throttle,
     infra::audit::Entry,
 };
 use serde_json::json;
@@ -28,14 +29,19 @@ pub async fn rename(tx: &Tx<Manage>, name: &str) -> Result<Tenant> {
 /// Makes somebody else the owner. The password is compared between two transactions, so the second sees that it still
 /// holds; both people are locked, the owner first: of two transfers at once the second finds that there is nothing to
 /// give any more.
-pub async fn transfer(core: &Core, scope: &Scope<Transfer>, transfer: &TransferOwnership) -> Result<User> {
-    let stored = scope
+pub async fn transfer(
+    core: &Core,
+    scope: &Scope<Transfer>,
+    throttle: &Throttle,
+    transfer: &TransferOwnership,
+) -> Result<User> {
+    let who = scope
         .read(async |tx| {
             heir(auth::find_user(tx, transfer.user_id).await?, transfer)?;
-            auth::password_hash(tx, tx.actor().id).await
+            auth::confirmable(tx, tx.actor().id).await
         })
         .await?;
-    let compared = auth::confirm(core, stored, &transfer.password, "password").await?;
+    let compared = auth::confirm(core, throttle, &who, &transfer.password, "password").await?;
     scope
         .write(async |tx| {
             let owner = auth::lock_user(tx, tx.actor().id).await?;

@@ -10,6 +10,7 @@ use crate::{
     data::{FromRow, Row},
     error::Result,
     http::{MOST_PAGES, Named},
+    infra::plans::Plan,
     values::{Email, Int, Line, NewPassword, Password, Slug, Text, Timestamp, without_name},
 };
 use std::time::Duration;
@@ -170,7 +171,7 @@ pub struct User {
 }
 
 /// A new tenant's plan.
-pub const FREE: &str = "free";
+pub const FREE: &str = Plan::Free.as_str();
 
 impl Tenant {
     /// A tenant that begins now.

@@ -7,7 +7,7 @@ mod sessions;
 
 pub use invitations::accept;
 use passwords::check_policy;
-pub use passwords::{change_password, confirm, forgot_password, issue_token, reset_password};
+pub use passwords::{change_password, confirm, confirmable, forgot_password, issue_token, reset_password};
 pub use people::*;
 pub use refresh::refresh;
 pub use sessions::{end_all, end_other_sessions, end_session, sessions};
@@ -21,7 +21,8 @@ use crate::{
     access::{Caller, Role, Tx},
     core::Core,
     data::{Mode, SystemReason, TenantConn, new_id},
-    error::{Error, Result},
+    error::{Code, Error, Result},
+    http::Throttle,
     infra::{
         audit::{self, Entry, Origin},
         password::Verdict,
@@ -85,8 +86,14 @@ async fn found(
     }
 }
 
-/// Whoever signs in gets one answer for all that can be wrong, after the same work.
-pub async fn login(core: &Core, login: Login, origin: &Origin) -> Result<SessionView> {
+/// Whoever signs in gets one answer for all that can be wrong, after the same work. 429 if too many have failed for this
+/// tenant and address, whether there is such an account or not.
+pub async fn login(core: &Core, throttle: &Throttle, login: Login, origin: &Origin) -> Result<SessionView> {
+    let work = sign_in(core, &login, origin);
+    throttle.attempt(login.tenant_slug.as_str(), login.email.as_str(), Code::Unauthorized, work).await
+}
+
+async fn sign_in(core: &Core, login: &Login, origin: &Origin) -> Result<SessionView> {
     let refused = || Error::unauthorized("Invalid credentials");
     let slug = login.tenant_slug.as_str();
     let tenant = core

@@ -11,7 +11,8 @@ use crate::{
     access::Scope,
     core::Core,
     data::{Mode, SystemReason, TenantConn},
-    error::{Error, Result},
+    error::{Code, Error, Result},
+    http::Throttle,
     infra::{
         audit::{self, Entry, Origin},
         jobs,
@@ -23,29 +24,50 @@ use crate::{
 };
 use uuid::Uuid;
 
-/// Whether this is the caller's password; the hash that it was compared with.
+/// Somebody's address, their tenant's slug, and the hash of their password.
+pub struct Confirmable {
+    pub email: String,
+    tenant_slug: String,
+    stored: Option<String>,
+}
+
+/// What the caller's password is compared with.
+pub async fn confirmable(conn: &TenantConn, id: Uuid) -> Result<Confirmable> {
+    let (user, tenant, stored) =
+        futures_util::try_join!(store::user(conn, id), store::tenant(conn), store::password_hash(conn, id))?;
+    let email = user.map(|user| user.email).unwrap_or_default();
+    Ok(Confirmable { email, tenant_slug: tenant.slug, stored })
+}
+
+/// Whether this is the caller's password; the hash that it was compared with. A wrong one is limited like a sign-in.
 ///
 /// The comparison is no part of a transaction: who goes on must see that the hash still holds.
 pub async fn confirm(
     core: &Core,
-    stored: Option<String>,
+    throttle: &Throttle,
+    who: &Confirmable,
     password: &Password,
     field: &'static str,
 ) -> Result<String> {
-    let verdict = core.passwords.verify(password.expose(), stored.clone()).await?;
-    stored.filter(|_| verdict != Verdict::Wrong).ok_or_else(|| Error::field(field, "is not your password"))
+    let Confirmable { email, tenant_slug, stored } = who;
+    let compare = async {
+        let verdict = core.passwords.verify(password.expose(), stored.clone()).await?;
+        let right = stored.clone().filter(|_| verdict != Verdict::Wrong);
+        right.ok_or_else(|| Error::field(field, "is not your password"))
+    };
+    throttle.attempt_signed_in(tenant_slug, email, Code::ValidationError, compare).await
 }
 
 /// A new password for oneself; all other sessions end.
-pub async fn change_password(core: &Core, scope: &Scope<Profile>, change: ChangePassword) -> Result<()> {
-    let (email, stored) = scope
-        .read(async |tx| {
-            let id = tx.actor().id;
-            futures_util::try_join!(store::user(tx, id), store::password_hash(tx, id))
-        })
-        .await?;
-    let compared = confirm(core, stored, &change.current_password, "current_password").await?;
-    check_policy(&change.new_password, email.as_ref().map_or("", |user| &user.email), "new_password")?;
+pub async fn change_password(
+    core: &Core,
+    scope: &Scope<Profile>,
+    throttle: &Throttle,
+    change: ChangePassword,
+) -> Result<()> {
+    let who = scope.read(async |tx| confirmable(tx, tx.actor().id).await).await?;
+    let compared = confirm(core, throttle, &who, &change.current_password, "current_password").await?;
+    check_policy(&change.new_password, &who.email, "new_password")?;
     let hash = core.passwords.hash(change.new_password.expose()).await?;
     scope
         .write(async |tx| {

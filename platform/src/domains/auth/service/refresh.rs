@@ -11,7 +11,8 @@ use super::{
 use crate::{
     core::Core,
     data::{SystemReason, TenantConn},
-    error::{Error, Result},
+    error::{Code, Error, Result},
+    http::Throttle,
     infra::{
         arrivals::Winning,
         audit::{self, Entry, Origin},
@@ -39,16 +40,53 @@ enum Outcome<T> {
 /// A new access token and a new refresh token for a refresh token.
 ///
 /// `arrived` is when the request reached this node.
-pub async fn refresh(core: &Core, token: &str, arrived: Instant, origin: &Origin) -> Result<SessionView> {
-    let refused = |why: &'static str| Error::unauthorized("Invalid or expired refresh token").caused_by(why);
-    let token = TenantToken::read(REFRESH_PREFIX, token).ok_or_else(|| refused("not a token"))?;
+///
+/// Limited are the uses of one session, and from one client address those that are refused.
+pub async fn refresh(
+    core: &Core,
+    throttle: &Throttle,
+    token: &str,
+    arrived: Instant,
+    origin: &Origin,
+) -> Result<SessionView> {
+    let renewed = async {
+        let token = TenantToken::read(REFRESH_PREFIX, token).ok_or_else(|| refused("not a token"))?;
+        limit_session(core, throttle, &token).await?;
+        renew(core, &token, arrived, origin).await
+    };
+    let renewed = renewed.await;
+    if matches!(&renewed, Err(error) if error.code() == Code::Unauthorized) {
+        throttle.failed().await?;
+    }
+    renewed
+}
+
+fn refused(why: &'static str) -> Error {
+    Error::unauthorized("Invalid or expired refresh token").caused_by(why)
+}
+
+/// By the session of the token, which only the database knows. It is asked before the transaction, because nothing but
+/// the database is waited for within one.
+async fn limit_session(core: &Core, throttle: &Throttle, token: &TenantToken) -> Result<()> {
+    if !throttle.is_on() {
+        return Ok(());
+    }
+    let find = async |conn: &TenantConn| store::session_of_token(conn, &token.hash()).await;
+    let session = core.db.as_tenant(SystemReason::Refresh, token.tenant, core.clock.now(), find).await?;
+    match session {
+        Some(session) => throttle.session(session).await,
+        None => Ok(()),
+    }
+}
+
+async fn renew(core: &Core, token: &TenantToken, arrived: Instant, origin: &Origin) -> Result<SessionView> {
     let now = core.clock.now();
     let outcome = core.db.as_tenant(SystemReason::Refresh, token.tenant, now, async |conn| {
         let Some(stored) = store::live_token(conn, &token.hash()).await? else {
             return Ok(Outcome::Refused("unknown, expired, or its session is over"));
         };
         let Some(replaced_at) = stored.replaced_at else {
-            return rotate(core, conn, &stored, &token).await;
+            return rotate(core, conn, &stored, token).await;
         };
         // this node knows exactly if it was the one that replaced the token, else the database's clock tells
         let concurrent = match core.arrivals.overtaken(&token.hash(), arrived) {
@@ -59,7 +97,7 @@ pub async fn refresh(core: &Core, token: &str, arrived: Instant, origin: &Origin
             return Ok(Outcome::Refused("another use of it won"));
         }
         if stored.clock <= replaced_at.plus(core.auth.reuse_grace)
-            && let Some(renewed) = replace_lost(core, conn, &stored, &token).await?
+            && let Some(renewed) = replace_lost(core, conn, &stored, token).await?
         {
             return Ok(Outcome::Renewed(renewed));
         }

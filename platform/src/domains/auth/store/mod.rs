@@ -112,6 +112,12 @@ pub async fn insert_token(
     conn.execute(sql, &[&hash, &session, &conn.now(), &expires_at]).await.map(drop)
 }
 
+/// The session of a token, dead or alive.
+pub async fn session_of_token(conn: &TenantConn, hash: &[u8]) -> Result<Option<Uuid>> {
+    let sql = sql!("SELECT session_id FROM refresh_tokens WHERE tenant_id = $1 AND hash = $2");
+    conn.fetch_optional(sql, &[&hash]).await
+}
+
 /// A token whose session lives and whose person is active, replaced or not. The statement's own snapshot decides
 /// whether a replacement had been committed when this request reached the database.
 pub async fn live_token(conn: &TenantConn, hash: &[u8]) -> Result<Option<StoredToken>> {

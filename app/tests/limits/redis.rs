@@ -1,0 +1,173 @@
+//! Counting in Redis: together while it is there, alone while it is not, and never not at all.
+use super::{asked_until_limited, fresh_address, limits, until_limited, wrong};
+use crate::support::{
+    Options, TestApp,
+    database::TestDatabase,
+    http::Client,
+    redis::{OwnRedis, shared_url},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tenantry::{core::LimitSettings, infra::password::Scheme};
+
+fn counted_in(url: &str) -> Options {
+    let limits = LimitSettings { redis: Some(url.parse().unwrap()), ..limits() };
+    Options { limits, ..Options::default() }
+}
+
+/// Two nodes on one database and one Redis.
+async fn two_nodes(url: &str) -> (TestApp, TestApp) {
+    let database = Arc::new(TestDatabase::create().await);
+    let one = TestApp::on(database.clone(), counted_in(url)).await;
+    (one, TestApp::on(database, counted_in(url)).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_on_one_redis_count_together() {
+    let (one, two) = two_nodes(&shared_url()).await;
+    let address = fresh_address();
+    let (first, second) = (one.anyone().at(&address), two.anyone().at(&address));
+    for _ in 0..5 {
+        first.post("/auth/login", wrong()).await.refused(401, "UNAUTHORIZED");
+        second.post("/auth/login", wrong()).await.refused(401, "UNAUTHORIZED");
+    }
+    first.post("/auth/login", wrong()).await.refused(429, "RATE_LIMITED");
+    let answer = second.post("/auth/login", wrong()).await;
+    assert!(answer.header("ratelimit").starts_with("\"auth\";r=0;t="), "{}", answer.header("ratelimit"));
+    assert!((1..=90).contains(&answer.header("retry-after").parse::<u32>().unwrap()));
+    answer.refused(429, "RATE_LIMITED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_has_one_quota_on_two_nodes() {
+    let (one, two) = two_nodes(&shared_url()).await;
+    let acme = one.tenant("acme").await;
+    for _ in 0..300 {
+        acme.member.get("/auth/me").await.ok();
+    }
+    let began = Instant::now();
+    let left = asked_until_limited(&two.with_token(&acme.member.access_token)).await;
+    let came_back = usize::try_from(began.elapsed().as_millis() / 100).unwrap() + 100;
+    assert!((300..=300 + came_back).contains(&left), "{left}");
+}
+
+/// What an account has failed on one node keeps it from being hashed for on another.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_limited_is_not_hashed_for() {
+    let redis = OwnRedis::start();
+    let database = Arc::new(TestDatabase::create().await);
+    let quick = TestApp::on(database.clone(), counted_in(&redis.url())).await;
+    let scheme = (Scheme::Bcrypt(15), 1); // seconds
+    let slow = TestApp::on(database, Options { scheme, ..counted_in(&redis.url()) }).await;
+    for n in 0..100 {
+        let client = quick.anyone().at(&format!("2001:db8:{n:x}::1"));
+        client.post("/auth/login", wrong()).await.refused(401, "UNAUTHORIZED");
+    }
+    let began = Instant::now();
+    slow.anyone().at("203.0.113.1").post("/auth/login", wrong()).await.refused(429, "RATE_LIMITED");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+/// Many clients for a while; how many of each address were let through, and the slowest answer. No 5xx.
+async fn load(client: &Client, addresses: &[String], rounds: usize) -> (Vec<usize>, Duration) {
+    let mut passed = vec![0; addresses.len()];
+    let mut slowest = Duration::ZERO;
+    for _ in 0..rounds {
+        for (passed, address) in passed.iter_mut().zip(addresses) {
+            let began = Instant::now();
+            // a body that does not parse: no hashing that would hide what Redis costs
+            let answer = client.at(address).send("POST", "/auth/login", &[], Some(b"{".to_vec())).await;
+            slowest = slowest.max(began.elapsed());
+            match answer.status.as_u16() {
+                400 => *passed += 1,
+                429 => {}
+                status => panic!("{status}: {}", answer.text()),
+            }
+        }
+    }
+    (passed, slowest)
+}
+
+fn addresses(count: usize) -> Vec<String> {
+    (0..count).map(|_| fresh_address()).collect()
+}
+
+/// As slow as a test's machine may make an answer that waits for nothing.
+const SLOW: Duration = Duration::from_millis(300);
+
+/// Waits until this node counts in Redis again: then an address that was spent elsewhere is spent here.
+async fn until_back(app: &TestApp, other: &TestApp) {
+    let began = Instant::now();
+    loop {
+        let address = fresh_address();
+        assert!(until_limited(&other.anyone().at(&address)).await <= 10);
+        if until_limited(&app.anyone().at(&address)).await == 0 {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "Redis is back, and the node has not found it");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_stopped_under_load_leaves_limits_and_answers() {
+    let mut redis = OwnRedis::start();
+    let (app, other) = two_nodes(&redis.url()).await;
+    let spent = addresses(3);
+    assert_eq!(load(&app.anyone(), &spent, 12).await.0, [10; 3]);
+    redis.stop();
+    let (passed, slowest) = load(&app.anyone(), &spent, 5).await;
+    assert_eq!(passed, [0; 3], "what was counted in Redis is gone on from");
+    assert!(slowest < SLOW, "{slowest:?}");
+    let (passed, slowest) = load(&app.anyone(), &addresses(3), 15).await;
+    assert_eq!(passed, [10; 3], "and what is new is limited");
+    assert!(slowest < SLOW, "{slowest:?}");
+    redis.start_again();
+    until_back(&app, &other).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_paused_under_load_leaves_limits_and_answers() {
+    let redis = OwnRedis::start();
+    let (app, other) = two_nodes(&redis.url()).await;
+    assert_eq!(load(&app.anyone(), &addresses(3), 12).await.0, [10; 3]);
+    redis.pause();
+    let began = Instant::now();
+    let mut slow = 0;
+    while began.elapsed() < Duration::from_secs(3) {
+        let (passed, slowest) = load(&app.anyone(), &addresses(4), 15).await;
+        assert_eq!(passed, [10; 4]);
+        assert!(slowest < SLOW, "{slowest:?}");
+        slow += usize::from(slowest >= Duration::from_millis(45));
+    }
+    assert!(slow <= 5, "after the first failure nobody waits for Redis: {slow}");
+    redis.go_on();
+    until_back(&app, &other).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_flushed_under_load_counts_anew() {
+    let redis = OwnRedis::start();
+    let (app, _) = two_nodes(&redis.url()).await;
+    let spent = addresses(3);
+    for _ in 0..5 {
+        let (passed, _) = load(&app.anyone(), &spent, 15).await;
+        assert_eq!(passed, [10; 3]);
+        redis.flush();
+        redis.flush_scripts();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_never_was_there_is_no_reason_not_to_serve() {
+    let mut redis = OwnRedis::start();
+    redis.stop();
+    let (app, other) = two_nodes(&redis.url()).await;
+    let (passed, slowest) = load(&app.anyone(), &addresses(3), 12).await;
+    assert_eq!(passed, [10; 3]);
+    assert!(slowest < SLOW, "{slowest:?}");
+    redis.start_again();
+    until_back(&app, &other).await;
+}
