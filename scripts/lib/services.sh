@@ -10,7 +10,8 @@
 
 POSTGRES_MIN_VERSION=15
 POSTGRES_START_SECONDS=60
-REDIS_START_SECONDS=20
+# Not REDIS_…: scripts/test unsets what begins so.
+START_REDIS_SECONDS=20
 
 # What start_postgres started, so that stop_postgres touches nothing else.
 _postgres_data=
@@ -244,7 +245,7 @@ start_redis() {
   dir=$(cd -- "$1" && pwd -P)
   log=$dir/redis.log
   _redis_dir=$dir
-  deadline=$((SECONDS + REDIS_START_SECONDS))
+  deadline=$((SECONDS + START_REDIS_SECONDS))
   while true; do
     port=$(_free_port)
     # A session of its own, so that a Ctrl-C does not end it before the tests are.

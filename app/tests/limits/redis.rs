@@ -42,7 +42,8 @@ async fn two_nodes_on_one_redis_count_together() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_has_one_quota_on_two_nodes() {
-    let (one, two) = two_nodes(&shared_url()).await;
+    let redis = OwnRedis::start();
+    let (one, two) = two_nodes(&redis.url()).await;
     let acme = one.tenant("acme").await;
     for _ in 0..300 {
         acme.member.get("/auth/me").await.ok();
@@ -102,7 +103,7 @@ async fn until_back(app: &TestApp, other: &TestApp) {
     let began = Instant::now();
     loop {
         let address = fresh_address();
-        assert!(until_limited(&other.anyone().at(&address)).await <= 10);
+        assert!(until_limited(&other.anyone().at(&address)).await <= 20, "once here and once there at most");
         if until_limited(&app.anyone().at(&address)).await == 0 {
             return;
         }
@@ -135,14 +136,14 @@ async fn redis_paused_under_load_leaves_limits_and_answers() {
     assert_eq!(load(&app.anyone(), &addresses(3), 12).await.0, [10; 3]);
     redis.pause();
     let began = Instant::now();
-    let mut slow = 0;
+    let mut rounds = 0;
     while began.elapsed() < Duration::from_secs(3) {
         let (passed, slowest) = load(&app.anyone(), &addresses(4), 15).await;
         assert_eq!(passed, [10; 4]);
         assert!(slowest < SLOW, "{slowest:?}");
-        slow += usize::from(slowest >= Duration::from_millis(45));
+        rounds += 1;
     }
-    assert!(slow <= 5, "after the first failure nobody waits for Redis: {slow}");
+    assert!(rounds >= 3, "60 requests that wait for Redis take 3 seconds: {rounds}");
     redis.go_on();
     until_back(&app, &other).await;
 }
