@@ -13,6 +13,8 @@ mod flights;
 mod guards;
 mod input;
 mod isolation;
+mod jobs;
+mod mail;
 mod migrations;
 mod openapi;
 mod orders;

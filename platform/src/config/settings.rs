@@ -4,7 +4,7 @@ use crate::{
     core::HttpSettings,
     data::{DatabaseSettings, DatabaseTarget},
     infra::{
-        mail::{Mail, SmtpSettings},
+        mail::{Mail, SmtpServer},
         password::Scheme,
         telemetry::LogFormat,
     },
@@ -269,7 +269,13 @@ fn mail(r: &mut Reader<'_>, demo: bool) -> Mail {
             r.fault("MAIL_FROM", "required with SMTP_URL: the address that mail comes from");
             Mail::Off
         }
-        Some(url) => Mail::Smtp(SmtpSettings { url, from }),
+        Some(url) => match SmtpServer::new(&url, &from) {
+            Ok(server) => Mail::Smtp(server),
+            Err((name, why)) => {
+                r.fault(name, why);
+                Mail::Off
+            }
+        },
         None if demo => Mail::Log,
         None => Mail::Off,
     }
