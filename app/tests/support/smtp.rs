@@ -51,7 +51,7 @@ impl Smtp {
     /// The setting that mail goes there.
     pub fn mail(&self) -> Mail {
         let url = SecretString::from(format!("smtp://127.0.0.1:{}", self.port));
-        Mail::Smtp(SmtpServer::new(&url, "Example <no-reply@example.test>").unwrap())
+        Mail::Smtp(Box::new(SmtpServer::new(&url, "Example <no-reply@example.test>").unwrap()))
     }
 
     pub fn be(&self, manner: Manner) {

@@ -270,7 +270,7 @@ fn mail(r: &mut Reader<'_>, demo: bool) -> Mail {
             Mail::Off
         }
         Some(url) => match SmtpServer::new(&url, &from) {
-            Ok(server) => Mail::Smtp(server),
+            Ok(server) => Mail::Smtp(Box::new(server)),
             Err((name, why)) => {
                 r.fault(name, why);
                 Mail::Off

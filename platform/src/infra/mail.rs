@@ -21,7 +21,7 @@ pub enum Mail {
     /// It is shown in the log, as the demo does.
     Log,
     /// It is handed to a server.
-    Smtp(SmtpServer),
+    Smtp(Box<SmtpServer>),
 }
 
 /// The server that takes mail.
