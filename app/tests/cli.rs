@@ -58,7 +58,7 @@ impl Running {
         let mut child = folder
             .tenantry(&[], &[("PORT", "0")])
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(folder.0.join("log")).unwrap())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -401,4 +401,18 @@ fn a_database_that_cannot_be_opened_is_named() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("cannot reach the database"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_shows_in_its_log_the_mail_to_whoever_forgot() {
+    let folder = Folder::new();
+    let demo = Running::demo(&folder);
+    let body = r#"{"tenant_slug":"acme","email":"member@acme.test"}"#;
+    assert_eq!(demo.ask("POST", "/api/v1/auth/password/forgot", None, body).0, 202);
+    let log = || std::fs::read_to_string(folder.0.join("log")).unwrap();
+    until(|| log().contains("?token=pwr_")).await;
+    let token: String = log().split("?token=").nth(1).unwrap().chars().take(4 + 64).collect();
+    let body = format!(r#"{{"token":"{token}","new_password":"a word of my own"}}"#);
+    let (status, answer) = demo.ask("POST", "/api/v1/auth/password/reset", None, &body);
+    assert_eq!(status, 200, "{answer}");
 }

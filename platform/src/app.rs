@@ -16,6 +16,7 @@ use crate::{
         background::Background,
         clock::Clock,
         events::EventType,
+        jobs::{JobSettings, Worker},
         mail::Mail,
         password::{PasswordHasherPool, Scheme},
         plans::KnownPlans,
@@ -75,6 +76,8 @@ pub struct CoreSettings {
     pub limits: LimitSettings,
     /// What is done with mail.
     pub mail: Mail,
+    /// `PUBLIC_URL`, without a slash at its end.
+    pub public_url: String,
     /// The time.
     pub clock: Clock,
 }
@@ -168,12 +171,27 @@ impl App {
             ),
             passwords: PasswordHasherPool::start(settings.passwords.0, settings.passwords.1)?,
             mail: settings.mail,
+            public_url: settings.public_url,
             background: Background::new(MOST_BACKGROUND),
             arrivals: Arrivals::new(settings.http.request_timeout),
             cursors: CursorKey::new(secret),
             auth: settings.auth,
             settings: settings.http,
         }))
+    }
+
+    /// Who does the jobs and the chores of all domains.
+    ///
+    /// # Panics
+    /// If two handlers are of one kind: a mistake of the program, found at its first start.
+    pub fn worker(&self, core: &Core, settings: JobSettings) -> Worker {
+        let handlers: Vec<_> =
+            self.domains.iter().flat_map(|domain| &domain.jobs).map(|make| make(core.clone())).collect();
+        let mut kinds: Vec<_> = handlers.iter().map(|handler| handler.kind).collect();
+        kinds.sort_unstable();
+        assert!(kinds.windows(2).all(|two| two[0] != two[1]), "two handlers of one kind: {kinds:?}");
+        let chores = self.domains.iter().flat_map(|domain| &domain.chores).map(|make| make(core.clone()));
+        Worker::new(core.db.clone(), handlers, chores.collect(), settings)
     }
 
     /// The whole service. From the outside in: one form of a path; id, error document, headers and log line; CORS; panics;
@@ -237,6 +255,7 @@ impl CoreSettings {
             http: config.http.clone(),
             limits: config.limits.clone(),
             mail: config.mail.clone(),
+            public_url: config.listen.public_url.clone(),
             clock: Clock::System,
         })
     }

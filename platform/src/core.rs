@@ -34,6 +34,8 @@ pub struct Parts {
     pub arrivals: Arrivals,
     /// What is done with mail.
     pub mail: Mail,
+    /// `PUBLIC_URL`, without a slash at its end: for links in mail.
+    pub public_url: String,
     /// Small work after an answer.
     pub background: Background,
     /// Counts what is limited.

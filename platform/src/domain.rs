@@ -1,12 +1,18 @@
 //! What a domain brings: its routes, its events, its migrations, and what the demo shows of it. A domain is a folder
 //! with five files; `docs/adding-a-domain.md` walks through one.
 use crate::{
+    core::Core,
     data::{Migrations, TenantConn},
     error::Result,
     http::Routes,
-    infra::events::{Event, EventType},
+    infra::{
+        events::{Event, EventType},
+        jobs::{Chore, Failure, Handler, Job, Outcome, Work},
+    },
 };
 use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
+use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// A part of the product, plugged in with `App::domain`.
@@ -16,7 +22,13 @@ pub struct Domain {
     pub(crate) migrations: Option<Migrations>,
     pub(crate) events: Vec<EventType>,
     pub(crate) seed: Option<Seed>,
+    pub(crate) jobs: Vec<MakeHandler>,
+    pub(crate) chores: Vec<MakeChore>,
 }
+
+/// A handler, once there is something for it to reach.
+type MakeHandler = Box<dyn Fn(Core) -> Handler + Send + Sync>;
+type MakeChore = Box<dyn Fn(Core) -> Chore + Send + Sync>;
 
 /// Fills one of the demo's tenants, in the transaction that makes it.
 pub type Seed = for<'a> fn(&'a TenantConn, &'a SeedTenant) -> BoxFuture<'a, Result<()>>;
@@ -33,7 +45,15 @@ pub struct SeedTenant {
 impl Domain {
     /// An empty domain of this name.
     pub fn new(name: &'static str) -> Self {
-        Self { name, routes: Vec::new(), migrations: None, events: Vec::new(), seed: None }
+        Self {
+            name,
+            routes: Vec::new(),
+            migrations: None,
+            events: Vec::new(),
+            seed: None,
+            jobs: Vec::new(),
+            chores: Vec::new(),
+        }
     }
 
     /// Its routes.
@@ -54,6 +74,45 @@ impl Domain {
     #[must_use]
     pub fn event<E: Event>(mut self) -> Self {
         self.events.push(EventType::of::<E>());
+        self
+    }
+
+    /// Who does the jobs of a kind. It may be called more than once for one job, also at the same time where a holder
+    /// was slow, and no transaction is open around it. A payload that it cannot read is a permanent failure.
+    #[must_use]
+    pub fn job<J: Job + DeserializeOwned + 'static>(
+        mut self,
+        handler: impl Fn(Core, Work<J>) -> BoxFuture<'static, Outcome> + Send + Sync + 'static,
+    ) -> Self {
+        let handler = Arc::new(handler);
+        self.jobs.push(Box::new(move |core| {
+            let handler = handler.clone();
+            let run = move |Work { tenant, id, attempt, job }: Work<String>| -> BoxFuture<'static, Outcome> {
+                match serde_json::from_str(&job) {
+                    Ok(job) => handler(core.clone(), Work { tenant, id, attempt, job }),
+                    Err(_) => {
+                        Box::pin(async { Err(Failure::Permanent("a payload that is not known".to_owned())) })
+                    }
+                }
+            };
+            Handler { kind: J::KIND, run: Arc::new(run) }
+        }));
+        self
+    }
+
+    /// What is done every so often at each node, from its start on. It answers how many rows it has dealt with.
+    #[must_use]
+    pub fn chore(
+        mut self,
+        name: &'static str,
+        every: Duration,
+        run: impl Fn(Core) -> BoxFuture<'static, Result<u64>> + Send + Sync + 'static,
+    ) -> Self {
+        let run = Arc::new(run);
+        self.chores.push(Box::new(move |core| {
+            let run = run.clone();
+            Chore { name, every, run: Arc::new(move || run(core.clone())) }
+        }));
         self
     }
 

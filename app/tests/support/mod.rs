@@ -10,6 +10,7 @@ pub mod database;
 pub mod http;
 pub mod proxy;
 pub mod redis;
+pub mod smtp;
 
 use database::TestDatabase;
 use http::Client;
@@ -25,6 +26,7 @@ use tenantry::{
     http::TrustedProxies,
     infra::{
         clock::Clock,
+        jobs::{JobSettings, Worker},
         mail::Mail,
         password::Scheme,
         plans::TenantLimit,
@@ -134,6 +136,17 @@ impl TestApp {
         Self { app, core, service, clock, database }
     }
 
+    /// Who does its jobs, one attempt a job and no second in the time of a test.
+    pub fn worker(&self) -> Worker {
+        let late = Duration::from_secs(60 * 60);
+        self.app.worker(&self.core, JobSettings { first_delay: late, ..JobSettings::default() })
+    }
+
+    /// Does all jobs that are due; answers how many attempts that were.
+    pub async fn run_jobs(&self) -> usize {
+        self.worker().drain().await.unwrap()
+    }
+
     /// Somebody without a token.
     pub fn anyone(&self) -> Client {
         Client::new(self.service.clone(), None)
@@ -203,6 +216,7 @@ fn settings(options: Options) -> CoreSettings {
         },
         limits: options.limits,
         mail: options.mail,
+        public_url: "https://app.example.test".to_owned(),
         clock: options.clock,
     }
 }

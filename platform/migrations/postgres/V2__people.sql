@@ -81,4 +81,5 @@ BEGIN
   END LOOP;
 END $$;
 CREATE INDEX sessions_over ON sessions (expires_at);
+CREATE INDEX sessions_ended ON sessions (ended_at);
 CREATE INDEX refresh_tokens_over ON refresh_tokens (expires_at);

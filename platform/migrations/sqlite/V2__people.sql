@@ -70,4 +70,5 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_due ON jobs (state, run_at);
 
 CREATE INDEX sessions_over ON sessions (expires_at);
+CREATE INDEX sessions_ended ON sessions (ended_at);
 CREATE INDEX refresh_tokens_over ON refresh_tokens (expires_at);

@@ -5,12 +5,15 @@ use crate::{
     config::Config,
     data::{self, Db, Mode, SystemReason, SystemSql},
     error::Result,
-    infra::{clock::Clock, secret},
+    infra::{clock::Clock, jobs::JobSettings, secret},
 };
 use axum::ServiceExt;
 use secrecy::SecretString;
 use std::{net::SocketAddr, time::Duration};
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+};
 
 /// How long requests in flight may take to finish once the service is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -34,7 +37,16 @@ pub(super) async fn serve(app: &App, config: Config) -> std::result::Result<(), 
     let core = app.core(db.clone(), settings).map_err(|e| fault("cannot start", &e))?;
     let address = listener.local_addr().map_err(|e| vec![format!("cannot listen on {address}: {e}")])?;
     banner::print(&config, address);
-    listen(listener, app.service(&core, &config.app_name)).await?;
+    let (stop, stopped) = watch::channel(false);
+    let worker = app.worker(&core, JobSettings::default());
+    let told = async move |mut stopped: watch::Receiver<bool>| _ = stopped.wait_for(|stop| *stop).await;
+    let listening = async {
+        let listened = listen(listener, app.service(&core, &config.app_name), &stop).await;
+        stop.send_replace(true);
+        listened
+    };
+    let (listened, ()) = tokio::join!(listening, worker.run(told(stopped), GRACE));
+    listened?;
     db.close();
     tracing::info!("stopped");
     Ok(())
@@ -64,10 +76,16 @@ async fn open(config: &Config) -> std::result::Result<Db, Faults> {
     Ok(db)
 }
 
-async fn listen(listener: TcpListener, service: crate::app::Service) -> std::result::Result<(), Faults> {
+async fn listen(
+    listener: TcpListener,
+    service: crate::app::Service,
+    stop_worker: &watch::Sender<bool>,
+) -> std::result::Result<(), Faults> {
     let (told, stopping) = oneshot::channel();
-    let stop = async {
+    let stop_worker = stop_worker.clone();
+    let stop = async move {
         signal().await;
+        stop_worker.send_replace(true);
         let _ = told.send(());
     };
     let make =

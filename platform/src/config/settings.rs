@@ -5,7 +5,7 @@ use crate::{
     data::{DatabaseSettings, DatabaseTarget},
     http::TrustedProxies,
     infra::{
-        mail::{Mail, SmtpSettings},
+        mail::{Mail, SmtpServer},
         password::Scheme,
         plans::TenantLimit,
         rate_limit::{Quota, RateLimit},
@@ -305,7 +305,13 @@ fn mail(r: &mut Reader<'_>, demo: bool) -> Mail {
             r.fault("MAIL_FROM", "required with SMTP_URL: the address that mail comes from");
             Mail::Off
         }
-        Some(url) => Mail::Smtp(SmtpSettings { url, from }),
+        Some(url) => match SmtpServer::new(&url, &from) {
+            Ok(server) => Mail::Smtp(Box::new(server)),
+            Err((name, why)) => {
+                r.fault(name, why);
+                Mail::Off
+            }
+        },
         None if demo => Mail::Log,
         None => Mail::Off,
     }

@@ -24,6 +24,7 @@ pub use tenant::{Gate, TenantConn};
 use crate::{error::Result, values::Timestamp};
 use std::{sync::Arc, time::Duration};
 use tenant::Backend;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// How long a statement may run.
@@ -55,7 +56,11 @@ struct Opening {
 
 /// The database.
 #[derive(Clone)]
-pub struct Db(Pools);
+pub struct Db {
+    pools: Pools,
+    /// Rung by commits that leave work behind.
+    bell: Arc<Notify>,
+}
 
 #[derive(Clone)]
 enum Pools {
@@ -66,16 +71,17 @@ enum Pools {
 impl Db {
     /// Opens the database. PostgreSQL is first spoken to by the first statement or by [`ping`](Self::ping).
     pub fn open(settings: &DatabaseSettings) -> Result<Self> {
-        Ok(Self(match &settings.target {
+        let pools = match &settings.target {
             DatabaseTarget::Postgres(config) => {
                 Pools::Postgres(postgres::Server::new(config.as_ref().clone(), settings)?)
             }
             DatabaseTarget::Sqlite(path) => Pools::Sqlite(Arc::new(sqlite::Files::open(path, settings)?)),
-        }))
+        };
+        Ok(Self { pools, bell: Arc::default() })
     }
 
     fn begin(&self, opening: Opening) -> Backend {
-        match &self.0 {
+        match &self.pools {
             Pools::Postgres(server) => Backend::Postgres(postgres::PgTx::new(server.clone(), opening)),
             Pools::Sqlite(files) => Backend::Sqlite(sqlite::LiteTx::new(files.clone(), opening)),
         }
@@ -83,7 +89,8 @@ impl Db {
 
     /// A transaction of this tenant, behind a gate that is asked in the flight that opens it.
     pub(crate) fn tenant(&self, tenant: Uuid, mode: Mode, now: Timestamp, gate: Arc<dyn Gate>) -> TenantConn {
-        TenantConn::new(self.begin(Opening { mode, tenant: Some(tenant), gate: Some(gate) }), tenant, now)
+        let opening = Opening { mode, tenant: Some(tenant), gate: Some(gate) };
+        TenantConn::new(self.begin(opening), tenant, now, self.bell.clone())
     }
 
     /// Runs a use case for a tenant without anybody signed in: what happens before a session is there.
@@ -96,7 +103,7 @@ impl Db {
     ) -> Result<T> {
         reason.count();
         let opening = Opening { mode: Mode::Write, tenant: Some(tenant), gate: None };
-        let conn = TenantConn::new(self.begin(opening), tenant, now);
+        let conn = TenantConn::new(self.begin(opening), tenant, now, self.bell.clone());
         let value = work(&conn).await?;
         conn.commit().await?;
         Ok(value)
@@ -116,6 +123,11 @@ impl Db {
         Ok(value)
     }
 
+    /// Waits for a commit of this process that left work behind; one that was not waited for counts.
+    pub(crate) async fn rung(&self) {
+        self.bell.notified().await;
+    }
+
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<()> {
         self.system(SystemReason::Health, Mode::Read, async |conn| conn.alive().await).await
@@ -123,7 +135,7 @@ impl Db {
 
     /// Which of the two it is, for the log and for readiness.
     pub fn kind(&self) -> &'static str {
-        match self.0 {
+        match self.pools {
             Pools::Postgres(_) => "postgresql",
             Pools::Sqlite(_) => "sqlite",
         }
@@ -131,7 +143,7 @@ impl Db {
 
     /// Closes what is idle; what is in use closes when it comes back.
     pub fn close(&self) {
-        if let Pools::Postgres(server) = &self.0 {
+        if let Pools::Postgres(server) = &self.pools {
             server.close();
         }
     }

@@ -25,6 +25,10 @@ pub enum SystemReason {
     Seed,
     /// The demo's own secrets, kept in its database.
     DemoSecrets,
+    /// Claiming jobs of all tenants, and doing those of one.
+    Jobs,
+    /// Taking out what is over.
+    Purge,
 }
 
 impl SystemReason {
@@ -40,6 +44,8 @@ impl SystemReason {
             Self::Health => "health",
             Self::Seed => "seed",
             Self::DemoSecrets => "demo_secrets",
+            Self::Jobs => "jobs",
+            Self::Purge => "purge",
         }
     }
 
@@ -50,12 +56,20 @@ impl SystemReason {
 
 /// A statement of the system. Nothing is bound by the layer: parameters begin at `$1`.
 #[derive(Clone, Copy, Debug)]
-pub struct SystemSql(&'static str);
+pub struct SystemSql {
+    postgres: &'static str,
+    sqlite: &'static str,
+}
 
 impl SystemSql {
     /// A statement that is not bound to a tenant.
     pub(crate) const fn new(text: &'static str) -> Self {
-        Self(text)
+        Self { postgres: text, sqlite: text }
+    }
+
+    /// The same where the two databases need different texts, such as for a row lock.
+    pub(crate) const fn of(postgres: &'static str, sqlite: &'static str) -> Self {
+        Self { postgres, sqlite }
     }
 }
 
@@ -92,9 +106,19 @@ impl SystemConn {
 
     async fn run<T: FromRow>(&self, sql: SystemSql, params: &[&dyn Param]) -> Result<(Vec<T>, u64)> {
         self.unsettled.fetch_add(1, Relaxed);
-        let answer = self.backend.run(sql.0, sql.0, None, params).await?;
+        let answer = self.backend.run(sql.postgres, sql.sqlite, None, params).await?;
         self.unsettled.fetch_sub(1, Relaxed);
         Ok(answer)
+    }
+
+    /// Whether this transaction now holds the lock of this number, which one may hold at a time. On SQLite a transaction
+    /// that writes is alone anyway.
+    pub(crate) async fn try_lock(&self, number: i64) -> Result<bool> {
+        let sql = SystemSql::of(
+            "SELECT CASE WHEN pg_try_advisory_xact_lock($1) THEN 1 ELSE 0 END::bigint",
+            "SELECT $1 IS NOT NULL",
+        );
+        Ok(self.fetch_optional::<i64>(sql, &[&number]).await? == Some(1))
     }
 
     pub(super) async fn alive(&self) -> Result<()> {

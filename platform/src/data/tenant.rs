@@ -4,7 +4,11 @@ use crate::{
     error::{Error, Result},
     values::Timestamp,
 };
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// Asked in the flight that opens a transaction, before any row is handed out: may this caller come in?
@@ -33,11 +37,13 @@ pub struct TenantConn {
     tenant: Uuid,
     now: Timestamp,
     unsettled: AtomicUsize,
+    bell: Arc<Notify>,
+    rings: AtomicBool,
 }
 
 impl TenantConn {
-    pub(super) fn new(backend: Backend, tenant: Uuid, now: Timestamp) -> Self {
-        Self { backend, tenant, now, unsettled: AtomicUsize::new(0) }
+    pub(super) fn new(backend: Backend, tenant: Uuid, now: Timestamp, bell: Arc<Notify>) -> Self {
+        Self { backend, tenant, now, unsettled: AtomicUsize::new(0), bell, rings: AtomicBool::new(false) }
     }
 
     /// Whose rows these are.
@@ -82,6 +88,11 @@ impl TenantConn {
         Ok(answer)
     }
 
+    /// Wakes whoever waits for [`Db::rung`](super::Db::rung) in this process once this has committed.
+    pub(crate) fn ring_after_commit(&self) {
+        self.rings.store(true, Relaxed);
+    }
+
     /// Whether the caller was let in; asks now if no statement has asked yet.
     pub(crate) async fn check(&self) -> Result<()> {
         match &self.backend {
@@ -95,7 +106,11 @@ impl TenantConn {
         if self.unsettled.load(Relaxed) > 0 {
             return Err(Error::internal("a statement failed or was abandoned, and the use case went on"));
         }
-        self.backend.commit().await
+        self.backend.commit().await?;
+        if self.rings.load(Relaxed) {
+            self.bell.notify_one();
+        }
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     error::Code,
     http::Routes,
 };
+use std::time::Duration;
 
 /// One's own profile, sessions and password.
 pub struct Profile;
@@ -22,9 +23,15 @@ impl Permission for Profile {
     const FOR_API_KEYS: bool = false;
 }
 
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
 /// The domain.
 pub fn domain() -> Domain {
-    Domain::new("auth").routes(routes())
+    Domain::new("auth")
+        .routes(routes())
+        .job::<service::InvitationMail>(|core, work| Box::pin(service::mail_invitation(core, work)))
+        .job::<service::ResetMail>(|core, work| Box::pin(service::mail_reset(core, work)))
+        .chore("purge of sessions and tokens", HOUR, |core| Box::pin(service::purge(core)))
 }
 
 fn routes() -> Routes {

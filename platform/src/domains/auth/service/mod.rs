@@ -1,14 +1,18 @@
 //! Signing up, in and out. Passwords are hashed and compared between transactions, never within one.
 mod invitations;
+mod mails;
 mod passwords;
 mod people;
+mod purge;
 mod refresh;
 mod sessions;
 
 pub use invitations::accept;
+pub use mails::{mail_invitation, mail_reset};
 use passwords::check_policy;
 pub use passwords::{change_password, confirm, confirmable, forgot_password, issue_token, reset_password};
 pub use people::*;
+pub use purge::purge;
 pub use refresh::refresh;
 pub use sessions::{end_all, end_other_sessions, end_session, sessions};
 

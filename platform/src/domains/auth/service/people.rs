@@ -10,13 +10,13 @@ pub use super::super::{
     },
 };
 use crate::{access::Role, data::TenantConn, error::Result, infra::jobs::Job};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A mail with the token of an invitation.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct InvitationMail {
-    user_id: Uuid,
+    pub(super) user_id: Uuid,
 }
 
 impl Job for InvitationMail {
@@ -31,9 +31,9 @@ impl InvitationMail {
 }
 
 /// A mail with a token that sets a new password.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct ResetMail {
-    user_id: Uuid,
+    pub(super) user_id: Uuid,
 }
 
 impl Job for ResetMail {

@@ -1,8 +1,10 @@
 //! The SQL of accounts.
 mod people;
+mod purge;
 mod sessions;
 
 pub use people::*;
+pub use purge::{OVER, purge_some};
 pub use sessions::{end_own_session, end_sessions_but, live_sessions};
 
 use super::model::{Credentials, StoredToken, Tenant, User};
