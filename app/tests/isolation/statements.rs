@@ -161,6 +161,13 @@ pub fn parameters(text: &str) -> usize {
 /// Every scan of a table in this plan has a condition on the tenant of the session.
 pub fn assert_filtered(place: &str, plan: &[String]) {
     let all = plan.join("\n");
+    // where the tenants' own table is read too, PostgreSQL may ask once whether the session's tenant is $1, and say $1 from
+    // then on: a statement whose own condition was taken out can have it from there alone
+    let once = plan.iter().any(|line| {
+        line.contains("One-Time Filter:")
+            && line.contains("current_setting('app.tenant_id'")
+            && line.contains("= $1)")
+    });
     let mut scans = 0;
     for (i, line) in plan.iter().enumerate() {
         let node = line.trim_start().trim_start_matches("->").trim_start();
@@ -173,6 +180,10 @@ pub fn assert_filtered(place: &str, plan: &[String]) {
         scans += 1;
         // its own conditions stand deeper than it, up to the next node
         let own = plan[i + 1..].iter().take_while(|line| !line.contains("cost="));
+        let by_parameter = |line: &String| line.contains("tenant_id = $1") || line.contains("(id = $1)");
+        if once && own.clone().any(by_parameter) {
+            continue;
+        }
         assert!(
             own.clone().any(|line| line.contains("current_setting('app.tenant_id'")),
             "{place}: a scan that is not kept to one tenant: {node}\n{all}"

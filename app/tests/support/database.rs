@@ -244,7 +244,7 @@ impl TestDatabase {
 
     /// A person with the password of `like`, who is there already.
     pub async fn insert_user(&self, tenant: Uuid, email: &str, role: &str, like: Uuid) {
-        let (tenant, like, id) = (self.literal(tenant), self.literal(like), self.literal(Uuid::new_v4()));
+        let (tenant, like, id) = (self.literal(tenant), self.literal(like), self.literal(Uuid::now_v7()));
         self.execute(&format!(
             "INSERT INTO users (tenant_id, id, email, full_name, role, status, password_hash, created_at, updated_at) \
              SELECT tenant_id, {id}, '{email}', 'A {role}', '{role}', 'active', password_hash, created_at, updated_at \
