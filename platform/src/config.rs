@@ -1,7 +1,16 @@
 //! The configuration: read once at the start, from the environment, a `.env` file (the environment wins) and files
 //! that hold secrets (`SECRET_KEY_FILE`). Every wrong value is found in one go and named; nothing falls back silently.
+mod accounts;
+mod limits;
+mod listen;
+mod log;
+mod mail;
 mod reader;
 mod settings;
+#[cfg(test)]
+mod tests;
 
+pub use accounts::{AuthSettings, SecretSettings};
+pub use listen::ListenSettings;
 pub use reader::{Environment, Setting};
-pub use settings::{AuthSettings, Config, DEMO_DATABASE, ListenSettings, SecretSettings};
+pub use settings::{Config, DEMO_DATABASE};

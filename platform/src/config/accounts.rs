@@ -1,0 +1,91 @@
+//! Keys, passwords, and how long sessions live.
+use super::reader::Reader;
+use crate::infra::password::Scheme;
+use secrecy::{ExposeSecret, SecretString};
+use std::time::Duration;
+
+const SHORTEST_SECRET: usize = 32;
+pub(super) const KEY_REQUIRED: &str = "SECRET_KEY: required";
+const DAY: u64 = 24 * 60 * 60;
+
+/// Keys.
+#[derive(Clone, Debug)]
+pub struct SecretSettings {
+    /// `SECRET_KEY`; in demo mode made at the first start.
+    pub secret_key: Option<SecretString>,
+    /// `JWT_PREVIOUS_KEYS`.
+    pub previous_keys: Vec<SecretString>,
+}
+
+/// How long sessions live.
+#[derive(Clone, Debug)]
+pub struct AuthSettings {
+    /// An access token.
+    pub access_token: Duration,
+    /// A refresh token, from each rotation.
+    pub refresh_token: Duration,
+    /// A session, from its sign-in.
+    pub session: Duration,
+    /// How long the direct parent of an unused refresh token may be used again.
+    pub reuse_grace: Duration,
+}
+
+/// Examples that are in public, in this and in other projects' documentation.
+const KNOWN: [&str; 6] = ["change-me", "changeme", "your-secret", "your_secret", "supersecret", "example"];
+
+fn secret_fault(secret: &str) -> Option<String> {
+    let lower = secret.to_ascii_lowercase();
+    let digits = secret.bytes().all(|b| b.is_ascii_digit());
+    let distinct = secret.chars().collect::<std::collections::BTreeSet<_>>().len();
+    if secret.chars().count() < SHORTEST_SECRET {
+        Some(format!("must be at least {SHORTEST_SECRET} characters: `openssl rand -base64 48` makes one"))
+    } else if digits || distinct < 8 || KNOWN.iter().any(|known| lower.contains(known)) {
+        Some("is an example or too simple: `openssl rand -base64 48` makes a good one".to_owned())
+    } else {
+        None
+    }
+}
+
+pub(super) fn secrets(r: &mut Reader<'_>, demo: bool) -> SecretSettings {
+    let secret_key = r.secret("SECRET_KEY", &["JWT_SECRET"]);
+    match &secret_key {
+        None if !demo => r.faults.push(format!("{KEY_REQUIRED}: `openssl rand -base64 48` makes one")),
+        None => {}
+        Some(secret) => {
+            if let Some(why) = secret_fault(secret.expose_secret()) {
+                r.fault("SECRET_KEY", why);
+            }
+        }
+    }
+    r.parsed("JWT_ALGORITHM", "HS256".to_owned(), |text| match text {
+        "HS256" => Ok(text.to_owned()),
+        _ => Err(format!("must be HS256, not {text:?}")),
+    });
+    let previous = r.secret("JWT_PREVIOUS_KEYS", &[]);
+    let previous = previous.as_ref().map_or("", |all| all.expose_secret());
+    let previous_keys: Vec<_> =
+        previous.split(',').map(str::trim).filter(|key| !key.is_empty()).map(SecretString::from).collect();
+    if let Some(why) = previous_keys.iter().find_map(|key| secret_fault(key.expose_secret())) {
+        r.fault("JWT_PREVIOUS_KEYS", format!("one of them {why}"));
+    }
+    SecretSettings { secret_key, previous_keys }
+}
+
+pub(super) fn auth(r: &mut Reader<'_>) -> AuthSettings {
+    AuthSettings {
+        access_token: Duration::from_secs(60 * r.number("ACCESS_TOKEN_EXPIRE_MINUTES", 30, 1, 24 * 60)),
+        refresh_token: Duration::from_secs(DAY * r.number("REFRESH_TOKEN_EXPIRE_DAYS", 7, 1, 365)),
+        session: Duration::from_secs(DAY * r.number("SESSION_MAX_DAYS", 60, 1, 3650)),
+        reuse_grace: Duration::from_secs(r.number("REFRESH_REUSE_GRACE_SECONDS", 0, 0, 10)),
+    }
+}
+
+pub(super) fn passwords(r: &mut Reader<'_>, demo: bool) -> Scheme {
+    let scheme = r.parsed("PASSWORD_SCHEME", "bcrypt".to_owned(), |text| match text {
+        "bcrypt" | "argon2id" => Ok(text.to_owned()),
+        _ => Err(format!("must be bcrypt or argon2id, not {text:?}")),
+    });
+    let least = if demo { 4 } else { 10 };
+    let cost = r.number("BCRYPT_COST", 12, least, 16);
+    if scheme == "bcrypt" { Scheme::Bcrypt(cost) } else { Scheme::Argon2id(cost) }
+}

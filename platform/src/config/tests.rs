@@ -1,0 +1,115 @@
+//! Reading the configuration whole.
+use super::{Config, Environment};
+use secrecy::ExposeSecret;
+
+const GOOD: &str = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5";
+
+fn faults(variables: &[(&str, &str)]) -> Vec<String> {
+    Config::load(&Environment::of(variables.iter().copied())).err().unwrap_or_default()
+}
+
+#[test]
+fn nothing_configured_is_the_demo() {
+    let config = Config::load(&Environment::default()).unwrap();
+    assert!(config.demo && config.auto_migrate && config.http.docs && !config.production);
+    assert_eq!((config.listen.host.to_string(), config.listen.port), ("127.0.0.1".to_owned(), 8000));
+}
+
+#[test]
+fn every_wrong_setting_is_named_at_once() {
+    let found = faults(&[
+        ("ENVIRONMENT", "production"),
+        ("DATABASE_URL", "mysql://x"),
+        ("SECRET_KEY", "short"),
+        ("PORT", "eighty"),
+        ("DEBUG", "true"),
+        ("ALLOWED_ORIGINS", "*"),
+        ("BCRYPT_COST", "9"),
+        ("LOG_FORMAT", "xml"),
+        ("REFRESH_REUSE_GRACE_SECONDS", "11"),
+    ]);
+    for name in [
+        "DATABASE_URL",
+        "SECRET_KEY",
+        "PORT",
+        "DEBUG",
+        "ALLOWED_ORIGINS",
+        "BCRYPT_COST",
+        "LOG_FORMAT",
+        "REFRESH_REUSE_GRACE_SECONDS",
+    ] {
+        assert_eq!(
+            found.iter().filter(|f| f.starts_with(&format!("{name}: "))).count(),
+            1,
+            "{name}: {found:#?}"
+        );
+    }
+    assert!(!found.iter().any(|f| f.contains("short")), "a secret is not repeated");
+}
+
+#[test]
+fn secrets_are_masked_and_files_are_read() {
+    let file = std::env::temp_dir().join("tenantry-secret-of-a-test");
+    std::fs::write(&file, format!("{GOOD}\n")).unwrap();
+    let environment = Environment::of([
+        ("DATABASE_URL", "postgresql+asyncpg://app:hunter2hunter2@db.internal:5433/app?sslmode=verify-full"),
+        ("SECRET_KEY_FILE", file.to_str().unwrap()),
+        ("ALLOWED_ORIGINS", r#"["https://a.example", "https://b.example"]"#),
+    ]);
+    let (config, faults, settings) = Config::read(&environment);
+    assert_eq!(faults, Vec::<String>::new());
+    assert_eq!(config.secrets.secret_key.as_ref().unwrap().expose_secret(), GOOD);
+    assert_eq!(config.http.allowed_origins, ["https://a.example", "https://b.example"]);
+    let shown = format!("{settings:?} {config:?}");
+    assert!(!shown.contains(GOOD) && !shown.contains("hunter2"), "{shown}");
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn limits_are_read_and_wrong_ones_are_named() {
+    let shown = |variables: &[(&str, &str)]| {
+        let (config, faults, _) = Config::read(&Environment::of(variables.iter().copied()));
+        assert_eq!(faults, Vec::<String>::new());
+        (config.limits.auth.to_string(), config.limits.tenant.to_string(), config.limits.redis.is_some())
+    };
+    let own = [("DATABASE_URL", "sqlite:///tmp/x.db"), ("SECRET_KEY", GOOD)];
+    assert_eq!(shown(&[]), ("100/15m".to_owned(), "by plan".to_owned(), false), "the demo");
+    assert_eq!(shown(&own), ("10/15m".to_owned(), "by plan".to_owned(), false));
+    let set = [
+        ("AUTH_RATE_LIMIT", "off"),
+        ("TENANT_RATE_LIMIT", "100/1h"),
+        ("REDIS_URL", "redis://localhost"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+    ];
+    assert_eq!(shown(&[own.as_slice(), &set].concat()), ("off".to_owned(), "100/1h".to_owned(), true));
+    let wrong = [
+        ("ENVIRONMENT", "production"),
+        ("AUTH_RATE_LIMIT", "off"),
+        ("TENANT_RATE_LIMIT", "many"),
+        ("REDIS_URL", "http://:hunter2@localhost"),
+        ("TRUSTED_PROXIES", "proxy, 10.0.0.0/40"),
+    ];
+    let found = faults(&[own.as_slice(), &wrong].concat());
+    let names: Vec<_> = found.iter().map(|fault| fault.split(':').next().unwrap()).collect();
+    let expected =
+        ["TRUSTED_PROXIES", "TRUSTED_PROXIES", "AUTH_RATE_LIMIT", "TENANT_RATE_LIMIT", "REDIS_URL"];
+    assert_eq!(names, expected, "{found:?}");
+    let (_, _, settings) = Config::read(&Environment::of([("REDIS_URL", "redis://:hunter2@localhost")]));
+    assert!(!format!("{settings:?} {found:?}").contains("hunter2"), "{settings:?} {found:?}");
+}
+
+#[test]
+fn weak_and_known_secrets_are_refused() {
+    for secret in [
+        "x",
+        &"a".repeat(64),
+        "change-me-change-me-change-me-change-me",
+        "your-secret-key-at-least-32-characters-long",
+    ] {
+        let found = faults(&[("DATABASE_URL", "sqlite:///tmp/x.db"), ("SECRET_KEY", secret)]);
+        assert_eq!(found.len(), 1, "{secret}: {found:?}");
+    }
+    assert_eq!(faults(&[("DATABASE_URL", "sqlite:///tmp/x.db"), ("JWT_SECRET", GOOD)]), Vec::<String>::new());
+    assert_eq!(faults(&[("HOST", "0.0.0.0")]).len(), 1, "the demo is for this machine");
+    assert_eq!(faults(&[("HOST", "0.0.0.0"), ("DEMO_ALLOW_PUBLIC", "true")]), Vec::<String>::new());
+}
