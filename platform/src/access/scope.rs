@@ -39,6 +39,7 @@ use crate::{
         events::Event,
         jobs::{self, Job},
         outbox,
+        plans::Plan,
     },
     values::Int,
 };
@@ -146,13 +147,12 @@ impl<P: Permission> Tx<P> {
     fn open(scope: &Scope<P>, mode: Mode) -> Self {
         let Scope { caller, origin, core, standings, .. } = scope;
         let now = core.clock.now();
-        let role = OnceLock::new();
         let gate = Arc::new(SessionGate {
             caller: *caller,
             now,
             permission: P::NAME,
             min_role: P::MIN_ROLE,
-            role,
+            found: OnceLock::new(),
             core: core.clone(),
             standings: standings.clone(),
         });
@@ -169,10 +169,20 @@ impl<P: Permission> Tx<P> {
         Actor { r#type: ActorType::User, id: self.gate.caller.user }
     }
 
-    /// The role that the caller has now; known once a statement has answered.
+    /// The role that the caller has now.
     pub async fn role(&self) -> Result<Role> {
+        self.found().await.map(|(role, _)| role)
+    }
+
+    /// The plan that the tenant is on now.
+    pub async fn plan(&self) -> Result<Plan> {
+        self.found().await.map(|(_, plan)| plan)
+    }
+
+    /// Known once a statement has answered; asked for now if none was sent yet.
+    async fn found(&self) -> Result<(Role, Plan)> {
         self.conn.check().await?;
-        self.gate.role.get().copied().ok_or_else(|| Error::internal("a role was not read"))
+        self.gate.found.get().copied().ok_or_else(|| Error::internal("a role was not read"))
     }
 
     /// The session that the caller speaks in.

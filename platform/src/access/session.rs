@@ -28,8 +28,8 @@ pub(super) struct SessionGate {
     pub now: Timestamp,
     pub permission: &'static str,
     pub min_role: Role,
-    /// The role that was found.
-    pub role: OnceLock<Role>,
+    /// The role and the plan that were found.
+    pub found: OnceLock<(Role, Plan)>,
     /// Remembers the plan that was found: the next request is limited by it.
     pub core: Core,
     /// What this request is told of its limits.
@@ -47,7 +47,7 @@ impl Gate for SessionGate {
         let plan = row.word(1, |word| Some(Plan::of_word(word)))?;
         self.core.plans.learn(self.caller.tenant, plan);
         self.standings.learn(&self.core, plan);
-        let _ = self.role.set(role);
+        let _ = self.found.set((role, plan));
         if role < self.min_role { Err(Error::forbidden(self.permission)) } else { Ok(()) }
     }
 }

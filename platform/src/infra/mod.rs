@@ -11,6 +11,7 @@ pub mod password;
 pub mod plans;
 pub mod rate_limit;
 pub mod recent;
+pub mod seal;
 pub mod secret;
 pub mod telemetry;
 pub mod token;
