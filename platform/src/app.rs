@@ -15,6 +15,7 @@ use crate::{
         arrivals::Arrivals,
         background::Background,
         clock::Clock,
+        egress::{Egress, EgressSettings},
         events::EventType,
         jobs::{JobSettings, Worker},
         mail::Mail,
@@ -74,6 +75,8 @@ pub struct CoreSettings {
     pub http: HttpSettings,
     /// How often things may be done.
     pub limits: LimitSettings,
+    /// Where tenants may have requests sent to.
+    pub egress: EgressSettings,
     /// What is done with mail.
     pub mail: Mail,
     /// `PUBLIC_URL`, without a slash at its end.
@@ -170,6 +173,7 @@ impl App {
                 lifetime,
             ),
             passwords: PasswordHasherPool::start(settings.passwords.0, settings.passwords.1)?,
+            egress: Egress::start(settings.egress)?,
             mail: settings.mail,
             public_url: settings.public_url,
             background: Background::new(MOST_BACKGROUND),
@@ -254,6 +258,7 @@ impl CoreSettings {
             auth: config.auth.clone(),
             http: config.http.clone(),
             limits: config.limits.clone(),
+            egress: config.egress,
             mail: config.mail.clone(),
             public_url: config.listen.public_url.clone(),
             clock: Clock::System,

@@ -9,6 +9,7 @@ mod reader;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 pub use accounts::{AuthSettings, SecretSettings};
 pub use listen::ListenSettings;

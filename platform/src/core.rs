@@ -8,6 +8,7 @@ use crate::{
         arrivals::Arrivals,
         background::Background,
         clock::Clock,
+        egress::Egress,
         mail::Mail,
         password::PasswordHasherPool,
         plans::{KnownPlans, TenantLimit},
@@ -32,6 +33,8 @@ pub struct Parts {
     pub passwords: PasswordHasherPool,
     /// Uses of refresh tokens under way.
     pub arrivals: Arrivals,
+    /// The only way to addresses that are not ours.
+    pub egress: Egress,
     /// What is done with mail.
     pub mail: Mail,
     /// `PUBLIC_URL`, without a slash at its end: for links in mail.

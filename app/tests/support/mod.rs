@@ -26,6 +26,7 @@ use tenantry::{
     http::TrustedProxies,
     infra::{
         clock::Clock,
+        egress::EgressSettings,
         jobs::{JobSettings, Worker},
         mail::Mail,
         password::Scheme,
@@ -78,6 +79,8 @@ pub struct Options {
     pub allowed_origins: Vec<String>,
     pub public_url_is_https: bool,
     pub mail: Mail,
+    /// Whether tenants may name addresses of this machine, as receivers of tests have.
+    pub allow_private: bool,
     /// Off, unless a test is about them.
     pub limits: LimitSettings,
     pub trusted_proxies: Vec<&'static str>,
@@ -100,6 +103,7 @@ impl Default for Options {
             allowed_origins: vec!["http://localhost:3000".to_owned()],
             public_url_is_https: false,
             mail: Mail::Off,
+            allow_private: true,
             limits: no_limits(),
             trusted_proxies: Vec::new(),
             domains: Vec::new(),
@@ -215,6 +219,7 @@ fn settings(options: Options) -> CoreSettings {
             trusted_proxies: TrustedProxies::read(&options.trusted_proxies).unwrap(),
         },
         limits: options.limits,
+        egress: EgressSettings { allow_private: options.allow_private },
         mail: options.mail,
         public_url: "https://app.example.test".to_owned(),
         clock: options.clock,

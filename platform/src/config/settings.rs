@@ -5,11 +5,12 @@ use super::{
     listen::{self, ListenSettings},
     log, mail,
     reader::{Environment, Reader, Setting},
+    webhooks,
 };
 use crate::{
     core::{HttpSettings, LimitSettings},
     data::{DatabaseSettings, DatabaseTarget},
-    infra::{mail::Mail, password::Scheme, telemetry::LogFormat},
+    infra::{egress::EgressSettings, mail::Mail, password::Scheme, telemetry::LogFormat},
 };
 use std::{path::PathBuf, time::Duration};
 
@@ -39,6 +40,8 @@ pub struct Config {
     pub passwords: Scheme,
     /// What is done with mail.
     pub mail: Mail,
+    /// Where tenants may have requests sent to.
+    pub egress: EgressSettings,
     /// Limits of every request.
     pub http: HttpSettings,
     /// How often things may be done.
@@ -107,6 +110,7 @@ impl Config {
             auth,
             passwords,
             mail: mail::mail(r, demo),
+            egress: webhooks::egress(r, demo),
             http,
             limits,
             log_format: log::log_format(r),

@@ -12,6 +12,7 @@ mod sql;
 mod sqlite;
 mod system;
 mod tenant;
+pub(crate) mod tls;
 
 pub use id::{first_at, id_at, made_at, new_id};
 pub use migrate::{MigrationState, Migrations, is_superuser, migrate, states};

@@ -6,7 +6,7 @@
 //! `tenantry_system`.
 use super::{
     DatabaseSettings, LOCK_TIMEOUT, Mode, Opening, Param, Row as AnyRow, SET_ASIDE, STATEMENT_TIMEOUT, TURN,
-    settings::PostgresTarget,
+    settings::PostgresTarget, tls,
 };
 use crate::error::{Error, Result};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
@@ -104,8 +104,7 @@ impl PostgresTarget {
         if !self.tls {
             return Ok(None);
         }
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let mut roots = tls::system_roots();
         if let Some(path) = &self.root_certificate {
             use rustls::pki_types::{CertificateDer, pem::PemObject};
             let unreadable = |e| Error::internal(format!("sslrootcert {}: {e}", path.display()));
@@ -113,10 +112,7 @@ impl PostgresTarget {
                 roots.add(certificate.map_err(unreadable)?).map_err(Error::internal)?;
             }
         }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let versions =
-            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        Ok(Some(versions.map_err(Error::internal)?.with_root_certificates(roots).with_no_client_auth()))
+        tls::client(roots).map(Some)
     }
 }
 

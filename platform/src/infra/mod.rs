@@ -3,6 +3,7 @@ pub mod arrivals;
 pub mod audit;
 pub mod background;
 pub mod clock;
+pub mod egress;
 pub mod events;
 pub mod jobs;
 pub mod mail;
