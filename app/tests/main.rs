@@ -11,6 +11,7 @@ mod cli;
 mod errors;
 mod flights;
 mod guards;
+mod idempotency;
 mod input;
 mod isolation;
 mod jobs;

@@ -140,6 +140,9 @@ fn error_response(operation: OperationBuilder, code: Code, codes: &[Code]) -> Op
         tell_limits(&mut response);
         tell(&mut response, "Retry-After", "Seconds until there is room for one more");
     }
+    if code == Code::Conflict && codes.contains(&Code::IdempotencyKeyReused) {
+        tell(&mut response, "Retry-After", "Seconds, where a request with the same key is under way");
+    }
     operation.response(code.status().as_str(), response)
 }
 
