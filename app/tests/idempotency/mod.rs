@@ -5,10 +5,14 @@ mod races;
 mod reserved;
 mod routes;
 
-use crate::support::{
-    Options, Tenant, TestApp,
-    http::{Answer, Client},
-    order,
+use crate::{
+    support::{
+        Options, Tenant, TestApp,
+        database::on_postgres,
+        http::{Answer, Client},
+        order,
+    },
+    transactions::WAITING,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -229,6 +233,29 @@ async fn keys_are_purged_after_a_day() {
     assert_eq!(young.header("idempotency-replayed"), "true");
     app.clock.advance(DAY);
     assert_eq!(purged().await, 0);
+}
+
+/// A row that was over when it was found, and is used again before it is deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_spares_what_is_used_again_meanwhile() {
+    for (table, column) in [("idempotency_keys", "created_at"), ("user_tokens", "expires_at")] {
+        let app = TestApp::start().await;
+        let acme = app.tenant("acme").await;
+        let invite = json!({ "email": "new@acme.test", "full_name": "Nora New", "role": "member" });
+        acme.owner.post_once("/users", KEY, invite).await.created();
+        app.clock.advance(8 * DAY);
+        let later = if on_postgres() { "interval '30 days'" } else { "2592000000000" };
+        app.database.execute("BEGIN").await;
+        app.database.execute(&format!("UPDATE {table} SET {column} = {column} + {later}")).await;
+        let worker = app.worker();
+        let purge = tokio::spawn(async move { worker.chores().await });
+        if on_postgres() {
+            app.database.until(WAITING, 1).await;
+        }
+        app.database.execute("COMMIT").await;
+        purge.await.unwrap().unwrap();
+        assert_eq!(app.database.count(table).await, 1, "{table}");
+    }
 }
 
 /// Who may no longer do it is not told what was answered when they might.
