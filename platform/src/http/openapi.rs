@@ -41,7 +41,7 @@ pub(crate) fn document(title: &str, version: &str, groups: &[&Routes]) -> OpenAp
     let mut info = Info::new(title, version);
     info.description = Some(
         "Sign in with `POST /api/v1/auth/login` and paste its `access_token` under *Authorize*. Two planes: `auth` answers in the envelope `{\"success\": true, \"data\": …}`; resources are bare objects, \
-         their lists cursor pages. Every error is one document (RFC 9457), with all fields at fault in `details`."
+         their lists cursor pages. A request with an `Idempotency-Key` can be sent again: it takes effect once. Every error is one document (RFC 9457), with all fields at fault in `details`."
             .to_owned(),
     );
     OpenApiBuilder::new()
