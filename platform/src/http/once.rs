@@ -32,10 +32,26 @@ const LONGEST_KEY: usize = 255;
 /// what [`Json`](super::Json) refuses, and a key that is none, or two of them (400).
 ///
 /// The key goes to `Scope::write_once`, and that makes the answer:
-/// ```ignore
-/// pub async fn create(scope: Scope<Write>, Once(key, body): Once<CreateNote>) -> Result<Replayable<Created<NoteView>>> {
-///     scope.write_once(&key, async |tx| service::write(tx, body).await.map(created)).await
+/// ```
+/// use tenantry::{
+///     access::{Permission, Role, Scope}, error::Result, http::{Bare, Once, Replayable, Routes}, values::Int,
+/// };
+/// struct Write;
+/// impl Permission for Write {
+///     const NAME: &'static str = "counters.write";
+///     const MIN_ROLE: Role = Role::Member;
 /// }
+/// tenantry::body! {
+///     /// How to count on.
+///     pub struct CountOn {
+///         /// By how much.
+///         by: Int<1, 9>,
+///     }
+/// }
+/// async fn count_on(scope: Scope<Write>, Once(key, body): Once<CountOn>) -> Result<Replayable<Bare<i64>>> {
+///     scope.write_once(&key, async |_tx| Ok(Bare(body.by.get()))).await
+/// }
+/// let routes = Routes::new("counters").post("/counters", count_on, "Count on");
 /// ```
 pub struct Once<T>(pub OnceKey, pub T);
 

@@ -61,8 +61,15 @@ pub trait Endpoint<Args, Answer>: Send + 'static {
     fn route(self, method: MethodFilter) -> MethodRouter<Core>;
 }
 
-/// Says what a POST may answer to whom it admits. To those with a `Scope` a resource is answered by a [`Replayable`] alone:
-/// the client may send the request again with its `Idempotency-Key`.
+/// Says what a POST may answer to whom it admits. To those with a `Scope` a resource is answered by a [`Replayable`]
+/// alone: the client may send the request again with its `Idempotency-Key`.
+#[diagnostic::on_unimplemented(
+    message = "a POST that takes no Idempotency-Key",
+    label = "answers `{Answer}`, which cannot be given again: see the note",
+    note = "a POST is `async fn(scope: Scope<P>, …, Once(key, body): Once<a body or ()>) -> Result<Replayable<an answer>>` \
+            and is answered by `scope.write_once(&key, async |tx| …).await`; without a key are `Data`, `CreatedData` and \
+            `Accepted`, in the envelope of the account plane, and `NoContent`"
+)]
 pub trait Posts<Answer>: Admits {}
 impl<A> Posts<A> for Public {}
 impl<A> Posts<A> for Limited {}
@@ -76,10 +83,9 @@ impl<P: Permission> Posts<NoContent> for Scope<P> {}
 /// A handler of a POST.
 #[diagnostic::on_unimplemented(
     message = "this is no handler of a POST",
-    label = "no handler of a POST: see the note for what one is",
-    note = "a POST takes an Idempotency-Key: `async fn(scope: Scope<P>, …, Once(key, body): Once<a body or ()>) -> \
-            Result<Replayable<an answer>>`, answered by `scope.write_once(&key, async |tx| …).await`; only the account plane \
-            (`Data`, `CreatedData`, `Accepted`) has others"
+    label = "no handler: see the note for what one is",
+    note = "a handler is `async fn(Scope<P> or Public, …) -> Result<an answer>`: who may call is its first argument, and \
+            `Once`, which reads key and body, its last"
 )]
 pub trait PostEndpoint<Args, Answer>: Endpoint<Args, Answer> {}
 
