@@ -5,8 +5,8 @@
 //! a superuser. A transaction becomes `tenantry_tenant`, which owns nothing and sees the rows of `app.tenant_id` alone, or
 //! `tenantry_system`.
 use super::{
-    DatabaseSettings, LOCK_TIMEOUT, Mode, Opening, Param, Row as AnyRow, SET_ASIDE, STATEMENT_TIMEOUT, TURN,
-    settings::PostgresTarget, tls,
+    Contended, DatabaseSettings, LOCK_TIMEOUT, Mode, Opening, Param, Row as AnyRow, SET_ASIDE,
+    STATEMENT_TIMEOUT, TURN, UNDO, settings::PostgresTarget, tls,
 };
 use crate::error::{Error, Result};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
@@ -148,17 +148,7 @@ impl PgTx {
     ) -> Result<(Vec<Row>, u64)> {
         let (mut turn, conn, question) = self.take_turn().await?;
         let statement = self.prepared(&conn, sql).await?;
-        let tenant = tenant.map(|tenant| tenant as &(dyn ToSql + Sync));
-        let bound: Vec<_> =
-            tenant.into_iter().chain(params.iter().map(|p| *p as &(dyn ToSql + Sync))).collect();
-        let mut answer = pin!(async {
-            let mut rows = pin!(conn.query_raw(&statement, bound).await?);
-            let mut all = Vec::new();
-            while let Some(row) = rows.try_next().await? {
-                all.push(row);
-            }
-            Ok::<_, tokio_postgres::Error>((all, rows.rows_affected().unwrap_or(0)))
-        });
+        let mut answer = pin!(asked(&conn, &statement, tenant, params));
         // The first poll sends and none of these suspends, so what is polled here shares a flight and cannot be cut in two.
         let opened = self.open(&mut turn, &conn, question);
         let _ = poll!(opened.clone());
@@ -166,11 +156,7 @@ impl PgTx {
         drop(turn);
 
         opened.await?; // before any row is handed out
-        let answer = match sent {
-            Poll::Ready(answer) => answer,
-            Poll::Pending => answer.await,
-        };
-        answer.map_err(|e| match self.opening.mode {
+        rest_of(sent, answer).await.map_err(|e| match self.opening.mode {
             // not the server, which may be read-only for a moment, but the use case
             Mode::Read if e.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => Error::internal(e),
             _ => failed(&conn, e),
@@ -198,6 +184,31 @@ impl PgTx {
                 Ok(())
             }
         }
+    }
+
+    /// Sends, if so asked, the way back to the savepoint, then a last statement and the COMMIT. COMMIT is sent only once
+    /// the statement was; that of a statement which fails then is a ROLLBACK.
+    pub async fn commit_with(
+        mut self,
+        undo: bool,
+        sql: &str,
+        tenant: &Uuid,
+        params: &[&dyn Param],
+    ) -> Result<()> {
+        let conn = self.turn.get_mut().conn.clone();
+        let conn = conn.ok_or_else(|| Error::internal("there is nothing to commit"))?;
+        let mut undone = pin!(conn.batch_execute(UNDO));
+        let undone_at_once = if undo { poll!(undone.as_mut()).map_err(classified)? } else { Poll::Ready(()) };
+        // prepared behind it: where the work has failed, nothing else is taken before
+        let statement = self.prepared(&conn, sql).await?;
+        let mut answer = pin!(asked(&conn, &statement, Some(tenant), params));
+        let answered_at_once = poll!(answer.as_mut()).map_err(classified)?; // if it was not sent, the drop rolls back
+        let mut commit = pin!(conn.batch_execute("COMMIT"));
+        let committed_at_once = poll!(commit.as_mut());
+        self.turn.get_mut().conn = None; // there is nothing left to roll back
+        rest_of(undone_at_once.map(Ok), undone).await.map_err(classified)?;
+        rest_of(answered_at_once.map(Ok), answer).await.map_err(|e| failed(&conn, e))?;
+        rest_of(committed_at_once, commit).await.map_err(classified)
     }
 
     async fn take_turn(&self) -> Result<(MutexGuard<'_, Turn>, Arc<Object>, Option<Statement>)> {
@@ -240,6 +251,31 @@ impl PgTx {
             .get_or_insert_with(|| opening(conn.clone(), self.opening.clone(), question).boxed().shared());
         opened.clone()
     }
+}
+
+/// The outcome of what was polled once.
+async fn rest_of<T>(first: Poll<T>, future: impl Future<Output = T>) -> T {
+    match first {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => future.await,
+    }
+}
+
+/// Sent at the first poll, without suspending before it.
+async fn asked(
+    conn: &Object,
+    statement: &Statement,
+    tenant: Option<&Uuid>,
+    params: &[&dyn Param],
+) -> std::result::Result<(Vec<Row>, u64), tokio_postgres::Error> {
+    let tenant = tenant.map(|tenant| tenant as &(dyn ToSql + Sync));
+    let bound: Vec<_> = tenant.into_iter().chain(params.iter().map(|p| *p as &(dyn ToSql + Sync))).collect();
+    let mut rows = pin!(conn.query_raw(statement, bound).await?);
+    let mut all = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        all.push(row);
+    }
+    Ok((all, rows.rows_affected().unwrap_or(0)))
 }
 
 async fn opening(conn: Arc<Object>, opening: Opening, question: Option<Statement>) -> Result<()> {
@@ -316,12 +352,14 @@ fn stale(error: &tokio_postgres::Error) -> bool {
 
 /// What passes by itself is a 503: the server away, a time-out, a deadlock, no room. The rest is a fault of ours.
 fn classified(error: tokio_postgres::Error) -> Error {
+    if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+        return Error::unavailable(Contended::new(error));
+    }
     let passing = match error.code() {
         None => true, // the connection
         Some(code) => {
             matches!(code.code().get(..2), Some("08" | "53" | "57" | "58"))
                 || [
-                    &SqlState::LOCK_NOT_AVAILABLE,
                     &SqlState::T_R_SERIALIZATION_FAILURE,
                     &SqlState::T_R_DEADLOCK_DETECTED,
                     &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
