@@ -1,6 +1,6 @@
 //! Guards that hold by construction: every operation of the OpenAPI document is attacked, so a new route is covered by
 //! being there.
-use crate::support::{TestApp, belonging, belongings, http::Client};
+use crate::support::{Tenant, TestApp, belonging, belongings, http::Client};
 use serde_json::{Value, json};
 use tenantry::{access::Role, uuid::Uuid};
 
@@ -10,6 +10,8 @@ struct Operation {
     path: String,
     /// The least role, or `None` for anyone.
     min_role: Option<Role>,
+    /// Whether a program with an API key may call it, too.
+    api_keys: bool,
     body: Option<Value>,
 }
 
@@ -41,6 +43,7 @@ fn operations(app: &TestApp) -> Vec<Operation> {
                 method: method.to_uppercase(),
                 path: path.clone(),
                 min_role,
+                api_keys: operation["x-permission"]["api_keys"] == true,
                 body: (!body.is_null()).then(|| body.clone()),
             });
         }
@@ -54,6 +57,11 @@ impl Operation {
         format!("{} {}", self.method, self.path)
     }
 
+    /// Whether somebody of this role may.
+    fn is_for(&self, role: &str) -> bool {
+        self.min_role.is_none_or(|min_role| Role::from_word(role).unwrap() >= min_role)
+    }
+
     async fn call(&self, client: &Client, id: &str) -> (u16, String) {
         let path = format!("/{}", self.path.replace("{id}", id));
         let body = self.body.as_ref().map(|body| body.to_string().into_bytes());
@@ -62,13 +70,26 @@ impl Operation {
     }
 }
 
+/// Everybody of a tenant: who they are, what they may, and whether they are a program with an API key.
+async fn callers(app: &TestApp, tenant: &Tenant) -> Vec<(String, &'static str, bool, Client)> {
+    let mut all = Vec::new();
+    for (role, person) in tenant.people() {
+        all.push((role.to_owned(), role, false, Client::clone(person)));
+    }
+    for role in ["viewer", "member", "admin"] {
+        all.push((format!("a {role}'s key"), role, true, tenant.program(app, role).await));
+    }
+    all
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_asks_for_a_token_unless_it_is_listed() {
     let app = TestApp::start().await;
     let mut public = Vec::new();
     for operation in operations(&app) {
         let forged = app.with_token("eyJhbGciOiJub25lIn0.e30.");
-        for client in [app.anyone(), forged] {
+        let made_up = app.with_token(&format!("tk_{}", "A".repeat(86)));
+        for client in [app.anyone(), forged, made_up] {
             let (status, body) = operation.call(&client, &Uuid::nil().to_string()).await;
             match operation.min_role {
                 Some(_) => assert_eq!(status, 401, "{}: {body}", operation.name()),
@@ -84,22 +105,23 @@ async fn every_operation_asks_for_a_token_unless_it_is_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_role_may_do_what_the_document_says_and_no_more() {
+async fn every_role_and_key_may_do_what_the_document_says_and_no_more() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
+    let callers = callers(&app, &acme).await;
     for operation in operations(&app) {
-        let Some(min_role) = operation.min_role else {
+        if operation.min_role.is_none() {
             continue;
-        };
-        for (role, person) in acme.people() {
+        }
+        for (who, role, is_key, client) in &callers {
             // nobody's: a role is judged before what is there
-            let (status, body) = operation.call(person, "0192f0c1-0000-7000-8000-000000000000").await;
-            if Role::from_word(role).unwrap() < min_role {
-                assert_eq!(status, 403, "{role}: {}: {body}", operation.name());
+            let (status, body) = operation.call(client, "0192f0c1-0000-7000-8000-000000000000").await;
+            if !operation.is_for(role) || *is_key && !operation.api_keys {
+                assert_eq!(status, 403, "{who}: {}: {body}", operation.name());
             } else {
                 assert!(
                     ![401, 403].contains(&status) && status < 500,
-                    "{role}: {}: {status} {body}",
+                    "{who}: {}: {status} {body}",
                     operation.name()
                 );
             }
@@ -111,28 +133,29 @@ async fn every_role_may_do_what_the_document_says_and_no_more() {
 async fn another_tenants_id_answers_byte_for_byte_like_one_that_never_was() {
     let app = TestApp::start().await;
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    let intruders = callers(&app, &globex).await;
     let mut attacked = 0;
     for operation in operations(&app).iter().filter(|operation| operation.path.contains("{id}")) {
         let belongings = belongings(&app, &acme).await; // afresh: some operations use up what they act on
         let theirs = &belonging(&belongings, &operation.path);
         let unknown = Uuid::new_v4().to_string();
-        for (role, intruder) in globex.people() {
+        for (who, role, is_key, intruder) in &intruders {
             let (status, body) = operation.call(intruder, theirs).await;
             let (unknown_status, unknown_body) = operation.call(intruder, &unknown).await;
             assert_eq!(
                 (status, body.replace(theirs.as_str(), "")),
                 (unknown_status, unknown_body.replace(&unknown, "")),
-                "{role}: {}",
+                "{who}: {}",
                 operation.name()
             );
-            let forbidden = Role::from_word(role).unwrap() < operation.min_role.unwrap();
-            assert_eq!(status, if forbidden { 403 } else { 404 }, "{role}: {}", operation.name());
+            let forbidden = !operation.is_for(role) || *is_key && !operation.api_keys;
+            assert_eq!(status, if forbidden { 403 } else { 404 }, "{who}: {}", operation.name());
         }
         let (status, body) = operation.call(&acme.owner, theirs).await;
         assert!(status < 300, "its own tenant does find it: {}: {status} {body}", operation.name());
         attacked += 1;
     }
-    assert!(attacked >= 9);
+    assert!(attacked >= 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,11 +163,14 @@ async fn lists_show_ones_own_tenant_alone() {
     let app = TestApp::start().await;
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
     let theirs = belongings(&app, &acme).await;
+    let program = globex.program(&app, "admin").await;
     for operation in operations(&app).iter().filter(|o| o.method == "GET" && !o.path.contains('{')) {
-        let (_, body) = operation.call(&globex.owner, "").await;
-        assert!(!body.contains(&acme.id.to_string()), "{}: {body}", operation.name());
-        for id in theirs.values() {
-            assert!(!body.contains(id), "{}: {body}", operation.name());
+        for client in [&globex.owner, &program] {
+            let (_, body) = operation.call(client, "").await;
+            assert!(!body.contains(&acme.id.to_string()), "{}: {body}", operation.name());
+            for id in theirs.values() {
+                assert!(!body.contains(id), "{}: {body}", operation.name());
+            }
         }
     }
     assert_eq!(globex.owner.get("/orders").await.ok()["data"], json!([]));

@@ -18,6 +18,7 @@ use crate::{
         egress::{Egress, EgressSettings},
         events::EventType,
         jobs::{JobSettings, Worker},
+        known_keys::KnownKeys,
         mail::Mail,
         password::{PasswordHasherPool, Scheme},
         plans::KnownPlans,
@@ -99,6 +100,7 @@ impl App {
                 domains::auth::domain(),
                 domains::users::domain(),
                 domains::tenant::domain(),
+                domains::api_keys::domain(),
                 domains::audit::domain(),
                 domains::health::domain(),
             ],
@@ -165,6 +167,7 @@ impl App {
             limiter,
             limits: settings.limits,
             plans: KnownPlans::default(),
+            known_keys: KnownKeys::default(),
             clock: settings.clock,
             tokens: TokenKeys::hs256(
                 &settings.secret_key,

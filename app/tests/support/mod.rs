@@ -237,6 +237,17 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// A program of this tenant with an API key of this role.
+    pub async fn program(&self, app: &TestApp, role: &str) -> Client {
+        app.with_token(self.key(role).await["key"].as_str().unwrap())
+    }
+
+    /// A new API key of this role, made by the owner.
+    pub async fn key(&self, role: &str) -> Value {
+        let body = json!({ "name": format!("A {role}'s program"), "role": role });
+        self.owner.post("/api-keys", body).await.created()["data"].take()
+    }
+
     pub fn people(&self) -> [(&'static str, &Person); 4] {
         [("viewer", &self.viewer), ("member", &self.member), ("admin", &self.admin), ("owner", &self.owner)]
     }
@@ -319,8 +330,10 @@ pub async fn belongings(app: &TestApp, tenant: &Tenant) -> BTreeMap<&'static str
     let sessions = tenant.owner.get("/auth/sessions").await.ok();
     let other =
         sessions["items"].as_array().unwrap().iter().find(|s| s["current"] == false).unwrap()["id"].clone();
+    let key = tenant.key("viewer").await["id"].take();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     BTreeMap::from([
+        ("/api/v1/api-keys/", text(&key)),
         ("/api/v1/orders/", text(&order["id"])),
         ("/api/v1/users/", text(&user)),
         ("/api/v1/auth/sessions/", text(&other)),

@@ -1,4 +1,5 @@
 //! Access tokens: JWT (RFC 7519, RFC 9068's `at+jwt`) that say whose they are and nothing of what that person may do.
+use super::Session;
 use crate::{
     error::{Error, Result},
     infra::secret,
@@ -9,15 +10,6 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
-
-/// Who speaks, as a verified token says: whose tenant, which person, which session. Whether that session is alive and
-/// what role the person has, only the database knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caller {
-    pub(crate) tenant: Uuid,
-    pub(crate) user: Uuid,
-    pub(crate) session: Uuid,
-}
 
 /// The `aud` of every access token.
 const AUDIENCE: &str = "tenantry-api";
@@ -81,12 +73,12 @@ impl TokenKeys {
     }
 
     /// A token for this session.
-    pub fn issue(&self, caller: Caller, now: Timestamp) -> Result<String> {
+    pub fn issue(&self, session: Session, now: Timestamp) -> Result<String> {
         let iat = now.as_seconds();
         let claims = Claims {
-            sub: caller.user,
-            tenant_id: caller.tenant,
-            sid: caller.session,
+            sub: session.user,
+            tenant_id: session.tenant,
+            sid: session.id,
             r#type: ACCESS.to_owned(),
             iat,
             nbf: iat,
@@ -99,7 +91,7 @@ impl TokenKeys {
     }
 
     /// Whose token this is.
-    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Caller> {
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Session> {
         let header = jsonwebtoken::decode_header(token).map_err(refused)?;
         if header.typ.as_deref().is_none_or(|typ| !typ.eq_ignore_ascii_case("at+jwt"))
             || header.crit.is_some()
@@ -115,7 +107,7 @@ impl TokenKeys {
         if claims.r#type != ACCESS || !in_time {
             return Err(refused("another type, expired or not yet valid"));
         }
-        Ok(Caller { tenant: claims.tenant_id, user: claims.sub, session: claims.sid })
+        Ok(Session { tenant: claims.tenant_id, user: claims.sub, id: claims.sid })
     }
 
     /// One algorithm, all claims required. Times are compared by [`verify`](Self::verify) with the injected clock.

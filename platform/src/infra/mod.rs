@@ -6,6 +6,7 @@ pub mod clock;
 pub mod egress;
 pub mod events;
 pub mod jobs;
+pub mod known_keys;
 pub mod mail;
 pub mod outbox;
 pub mod password;

@@ -22,7 +22,7 @@ use super::{
     store::{self, NewSession},
 };
 use crate::{
-    access::{Caller, Role, Tx},
+    access::{Role, Session, Tx},
     core::Core,
     data::{Mode, SystemReason, TenantConn, new_id},
     error::{Code, Error, Result},
@@ -169,7 +169,7 @@ pub async fn logout(core: &Core, token: &str) -> Result<()> {
 
 /// One's own profile.
 pub async fn me(tx: &Tx<Profile>) -> Result<(User, Tenant)> {
-    person(tx, tx.actor().id).await
+    person(tx, tx.session()?.user).await
 }
 
 async fn person(conn: &TenantConn, user: Uuid) -> Result<(User, Tenant)> {
@@ -200,9 +200,9 @@ struct Issued {
 
 impl Issued {
     fn view(self, core: &Core, user: User, tenant: Tenant, now: Timestamp) -> Result<SessionView> {
-        let caller = Caller { tenant: tenant.id, user: user.id, session: self.session_id };
+        let session = Session { tenant: tenant.id, user: user.id, id: self.session_id };
         Ok(SessionView {
-            access_token: core.tokens.issue(caller, now)?,
+            access_token: core.tokens.issue(session, now)?,
             refresh_token: self.token.text(),
             token_type: "bearer",
             expires_in: core.tokens.lifetime().as_secs(),
