@@ -1,5 +1,5 @@
 //! How many times a request waits for the network on its way to PostgreSQL and back.
-use crate::support::{Options, TestApp, database::on_postgres, order, proxy::Proxy};
+use crate::support::{Options, TestApp, database::on_postgres, http::Client, order, proxy::Proxy};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -11,8 +11,12 @@ async fn a_request_keeps_its_budget_of_flights_on_postgres() {
     let through = Some(proxy.port);
     let app = TestApp::start_with(Options { connections: 1, through, ..Options::default() }).await;
     let acme = app.tenant("acme").await;
-    let one =
-        format!("/orders/{}", acme.member.post("/orders", order()).await.created()["id"].as_str().unwrap());
+    keeps_its_budget(&app, &proxy, &acme.member, "/auth/me").await;
+    keeps_its_budget(&app, &proxy, &acme.program(&app, "member").await, "/tenant").await;
+}
+
+async fn keeps_its_budget(app: &TestApp, proxy: &Proxy, caller: &Client, own: &str) {
+    let one = format!("/orders/{}", caller.post("/orders", order()).await.created()["id"].as_str().unwrap());
     let (status, history) = (format!("{one}/status"), format!("{one}/history"));
     let requests = [
         ("GET", &*one, Value::Null, 1),
@@ -21,7 +25,7 @@ async fn a_request_keeps_its_budget_of_flights_on_postgres() {
         ("POST", "/orders", order(), 2),
         ("PATCH", &status, Value::Null, 3),
         ("GET", &history, Value::Null, 1),
-        ("GET", "/auth/me", Value::Null, 1),
+        ("GET", own, Value::Null, 1),
         ("GET", "/orders/0192f0c1-2a3b-7c4d-8e5f-000000000009", Value::Null, 1),
     ];
     for next in ["confirmed", "processing"] {
@@ -35,8 +39,7 @@ async fn a_request_keeps_its_budget_of_flights_on_postgres() {
             app.database.settle().await; // the COMMIT of a read before it has run
             proxy.quiet().await; // and is answered
             let before = proxy.answered();
-            let answer =
-                acme.member.send(method, path, &[], body.map(|body| body.to_string().into_bytes())).await;
+            let answer = caller.send(method, path, &[], body.map(|body| body.to_string().into_bytes())).await;
             let awaited = proxy.answered() - before;
             assert!(answer.status.is_success() || answer.status == 404, "{method} {path}: {}", answer.text());
             if !cold {
