@@ -2,6 +2,7 @@
 //! being there.
 use crate::support::{Tenant, TestApp, belonging, belongings, http::Client};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use tenantry::{access::Role, uuid::Uuid};
 
 /// An operation, as the document describes it.
@@ -10,6 +11,8 @@ struct Operation {
     path: String,
     /// The least role, or `None` for anyone.
     min_role: Option<Role>,
+    /// What it takes; empty for anyone.
+    permission: String,
     /// Whether a program with an API key may call it, too.
     api_keys: bool,
     body: Option<Value>,
@@ -43,6 +46,7 @@ fn operations(app: &TestApp) -> Vec<Operation> {
                 method: method.to_uppercase(),
                 path: path.clone(),
                 min_role,
+                permission: operation["x-permission"]["permission"].as_str().unwrap_or_default().to_owned(),
                 api_keys: operation["x-permission"]["api_keys"] == true,
                 body: (!body.is_null()).then(|| body.clone()),
             });
@@ -174,4 +178,61 @@ async fn lists_show_ones_own_tenant_alone() {
         }
     }
     assert_eq!(globex.owner.get("/orders").await.ok()["data"], json!([]));
+}
+
+/// Section 3 of the contract, row by row: the least role, whether a program with an API key may, and the permissions
+/// that stand for the row. A permission that is in no row, or in another than the code has it in, fails.
+const CONTRACT: [(&str, Role, bool, &[&str]); 6] = [
+    ("read orders and the tenant", Role::Viewer, true, &["orders.read", "tenant.read"]),
+    ("one's own profile, sessions and password", Role::Viewer, false, &["auth.profile"]),
+    ("write orders", Role::Member, true, &["orders.write"]),
+    ("people, the tenant's name, audit", Role::Admin, true, &["users.manage", "tenant.manage", "audit.read"]),
+    ("API keys", Role::Admin, false, &["api_keys.manage"]),
+    ("transfer the ownership", Role::Owner, false, &["tenant.transfer"]),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_permission_is_in_its_row_of_the_contract() {
+    let app = TestApp::start().await;
+    let mut met = BTreeSet::new();
+    for operation in operations(&app).iter().filter(|operation| operation.min_role.is_some()) {
+        let rows: Vec<_> = CONTRACT.iter().filter(|row| row.3.contains(&&*operation.permission)).collect();
+        let [(row, min_role, api_keys, _)] = rows[..] else {
+            panic!("{}: say in which row of the contract {} stands", operation.name(), operation.permission);
+        };
+        assert_eq!(
+            (operation.min_role, operation.api_keys),
+            (Some(*min_role), *api_keys),
+            "{}: {row}",
+            operation.name()
+        );
+        met.insert(operation.permission.clone());
+    }
+    assert_eq!(met.len(), CONTRACT.iter().map(|row| row.3.len()).sum::<usize>(), "{met:?}");
+}
+
+/// The table that a reviewer reads: whatever changes who may call what shows in a diff of that file.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_of_operations_and_roles_is_the_one_that_was_reviewed() {
+    let app = TestApp::start().await;
+    let mut rows = vec![
+        "| operation | permission | viewer | member | admin | owner | API keys |".to_owned(),
+        "| --- | --- | --- | --- | --- | --- | --- |".to_owned(),
+    ];
+    for operation in operations(&app) {
+        let cell = |may: bool| if may { "✓" } else { "" };
+        let cells = Role::ALL.iter().map(|role| cell(operation.is_for(role.as_str())));
+        let (permission, keys) = match operation.min_role {
+            None => ("anyone".to_owned(), ""),
+            Some(_) => (format!("`{}`", operation.permission), cell(operation.api_keys)),
+        };
+        let cells: Vec<_> = cells.chain([keys]).collect();
+        rows.push(format!("| `{}` | {permission} | {} |", operation.name(), cells.join(" | ")));
+    }
+    let table = rows.join("\n");
+    let reviewed = include_str!("../../docs/permissions.md");
+    assert!(
+        reviewed.contains(&format!("\n\n{table}\n")),
+        "docs/permissions.md should have this table:\n{table}"
+    );
 }
