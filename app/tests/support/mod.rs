@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tenantry::{
     App, Domain,
+    access::{PrivateKey, VerifyingKey},
     app::{CoreSettings, Service},
     config::AuthSettings,
     core::{Core, HttpSettings, LimitSettings},
@@ -81,6 +82,9 @@ pub struct Options {
     pub mail: Mail,
     /// Whether tenants may name addresses of this machine, as receivers of tests have.
     pub allow_private: bool,
+    /// What signs tokens, if it is not the secret key.
+    pub private_key: Option<PrivateKey>,
+    pub previous_keys: Vec<VerifyingKey>,
     /// Off, unless a test is about them.
     pub limits: LimitSettings,
     pub trusted_proxies: Vec<&'static str>,
@@ -104,6 +108,8 @@ impl Default for Options {
             public_url_is_https: false,
             mail: Mail::Off,
             allow_private: true,
+            private_key: None,
+            previous_keys: Vec::new(),
             limits: no_limits(),
             trusted_proxies: Vec::new(),
             domains: Vec::new(),
@@ -201,7 +207,8 @@ fn settings(options: Options) -> CoreSettings {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     CoreSettings {
         secret_key: SecretString::from(SECRET_KEY),
-        previous_keys: Vec::new(),
+        private_key: options.private_key,
+        previous_keys: options.previous_keys,
         issuer: "Test API".to_owned(),
         passwords: options.scheme,
         auth: AuthSettings {
