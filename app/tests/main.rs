@@ -17,6 +17,7 @@ mod input;
 mod isolation;
 mod jobs;
 mod limits;
+mod logins;
 mod mail;
 mod migrations;
 mod openapi;
