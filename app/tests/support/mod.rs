@@ -129,7 +129,9 @@ impl TestApp {
     }
 
     pub async fn start_with(options: Options) -> Self {
-        telemetry::start(LogFormat::Pretty, "warn", false); // a test that fails shows why a 5xx was one
+        // a test that fails shows why a 5xx was one; scripts/test searches all there is to say for secrets
+        let filter = std::env::var("TENANTRY_TEST_LOG").unwrap_or_else(|_| "warn".to_owned());
+        telemetry::start(LogFormat::Pretty, &filter, false);
         let database = Arc::new(TestDatabase::create().await);
         Self::on(database, options).await
     }
