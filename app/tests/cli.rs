@@ -1,4 +1,6 @@
 //! The binary as its operator meets it: the demo, the commands, and what a wrong start says.
+mod secrets;
+
 use crate::support::{DEMO, until};
 use serde_json::Value;
 use std::{

@@ -1,5 +1,5 @@
 //! How many times a request waits for the network on its way to PostgreSQL and back.
-use crate::support::{Options, TestApp, database::on_postgres, order, proxy::Proxy};
+use crate::support::{Options, TestApp, database::on_postgres, http::Client, order, proxy::Proxy};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -11,8 +11,13 @@ async fn a_request_keeps_its_budget_of_flights_on_postgres() {
     let through = Some(proxy.port);
     let app = TestApp::start_with(Options { connections: 1, through, ..Options::default() }).await;
     let acme = app.tenant("acme").await;
-    let one =
-        format!("/orders/{}", acme.member.post("/orders", order()).await.created()["id"].as_str().unwrap());
+    keeps_its_budget(&app, &proxy, &acme.member, "/auth/me").await;
+    assert_eq!(app.database.count("orders").await, 5);
+    keeps_its_budget(&app, &proxy, &acme.program(&app, "member").await, "/tenant").await;
+}
+
+async fn keeps_its_budget(app: &TestApp, proxy: &Proxy, caller: &Client, own: &str) {
+    let one = format!("/orders/{}", caller.post("/orders", order()).await.created()["id"].as_str().unwrap());
     let (status, history) = (format!("{one}/status"), format!("{one}/history"));
     let requests = [
         ("GET", &*one, "", 1),
@@ -23,7 +28,7 @@ async fn a_request_keeps_its_budget_of_flights_on_postgres() {
         ("POST", "/orders", "once", 2),
         ("PATCH", &status, "", 3),
         ("GET", &history, "", 1),
-        ("GET", "/auth/me", "", 1),
+        ("GET", own, "", 1),
         ("GET", "/orders/0192f0c1-2a3b-7c4d-8e5f-000000000009", "", 1),
     ];
     for next in ["confirmed", "processing"] {
@@ -40,7 +45,7 @@ async fn a_request_keeps_its_budget_of_flights_on_postgres() {
             proxy.quiet().await; // and is answered
             let before = proxy.answered();
             let body = body.map(|body| body.to_string().into_bytes());
-            let answer = acme.member.send(method, path, &headers, body).await;
+            let answer = caller.send(method, path, &headers, body).await;
             let awaited = proxy.answered() - before;
             assert!(answer.status.is_success() || answer.status == 404, "{method} {path}: {}", answer.text());
             if !cold {
@@ -48,5 +53,4 @@ async fn a_request_keeps_its_budget_of_flights_on_postgres() {
             }
         }
     }
-    assert_eq!(app.database.count("orders").await, 5);
 }

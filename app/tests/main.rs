@@ -5,6 +5,7 @@
     clippy::disallowed_methods,
     reason = "a test may panic, start tasks and read its environment; clippy knows #[test] functions alone for tests"
 )]
+mod api_keys;
 mod architecture;
 mod auth;
 mod cli;
@@ -17,6 +18,7 @@ mod input;
 mod isolation;
 mod jobs;
 mod limits;
+mod logins;
 mod mail;
 mod migrations;
 mod openapi;

@@ -1,4 +1,6 @@
 //! Access tokens: what is wrong with a credential, however it came to be, is told in one and the same answer.
+mod ed25519;
+
 use crate::support::{SECRET_KEY, Tenant, TestApp, order};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};

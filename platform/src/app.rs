@@ -1,7 +1,7 @@
 //! The composition root: which domains there are, what goes around a request and in which order, and how the service
 //! starts and stops.
 use crate::{
-    access::TokenKeys,
+    access::{PrivateKey, SigningKey, TokenKeys, VerifyingKey},
     cli,
     config::{AuthSettings, Config},
     core::{Core, HttpSettings, LimitSettings, Parts},
@@ -19,6 +19,7 @@ use crate::{
         events::EventType,
         idempotency,
         jobs::{JobSettings, Worker},
+        known_keys::KnownKeys,
         mail::Mail,
         password::{PasswordHasherPool, Scheme},
         plans::KnownPlans,
@@ -69,8 +70,10 @@ pub type Service = NormalizePath<Router>;
 pub struct CoreSettings {
     /// The key that everything else is derived from.
     pub secret_key: SecretString,
+    /// What signs tokens, if it is not the secret key.
+    pub private_key: Option<PrivateKey>,
     /// Keys that still verify tokens.
-    pub previous_keys: Vec<SecretString>,
+    pub previous_keys: Vec<VerifyingKey>,
     /// The issuer of tokens.
     pub issuer: String,
     /// How passwords are hashed, and on how many threads.
@@ -106,6 +109,7 @@ impl App {
                 domains::auth::domain(),
                 domains::users::domain(),
                 domains::tenant::domain(),
+                domains::api_keys::domain(),
                 domains::audit::domain(),
                 domains::health::domain(),
             ],
@@ -165,8 +169,12 @@ impl App {
     /// Puts the parts together that every request can reach. To be called within a runtime.
     pub fn core(&self, db: Db, settings: CoreSettings) -> Result<Core> {
         let secret = settings.secret_key.expose_secret();
-        let previous = settings.previous_keys.iter().map(ExposeSecret::expose_secret);
+        let previous = settings.previous_keys.iter().filter_map(VerifyingKey::secret);
         let answers = Keyring::new(secret, previous, "idempotent answers")?;
+        let signing = match settings.private_key {
+            Some(key) => SigningKey::Ed25519(key),
+            None => SigningKey::Secret(settings.secret_key.clone()),
+        };
         let lifetime = settings.auth.access_token;
         let limiter = RateLimiter::start(settings.limits.redis.as_ref(), settings.clock.clone())?;
         Ok(Core::new(Parts {
@@ -174,13 +182,9 @@ impl App {
             limiter,
             limits: settings.limits,
             plans: KnownPlans::default(),
+            known_keys: KnownKeys::default(),
             clock: settings.clock,
-            tokens: TokenKeys::hs256(
-                &settings.secret_key,
-                &settings.previous_keys,
-                &settings.issuer,
-                lifetime,
-            ),
+            tokens: TokenKeys::new(&signing, &settings.previous_keys, &settings.issuer, lifetime),
             passwords: PasswordHasherPool::start(settings.passwords.0, settings.passwords.1)?,
             egress: Egress::start(settings.egress)?,
             mail: settings.mail,
@@ -272,6 +276,7 @@ impl CoreSettings {
         let secret_key = config.secrets.secret_key.clone().or(demo_secret);
         Ok(Self {
             secret_key: secret_key.ok_or_else(|| Error::internal("SECRET_KEY is missing"))?,
+            private_key: config.secrets.private_key.clone(),
             previous_keys: config.secrets.previous_keys.clone(),
             issuer: config.app_name.clone(),
             passwords: (config.passwords, hashing_threads()),

@@ -9,6 +9,7 @@ use crate::{
         background::Background,
         clock::Clock,
         egress::Egress,
+        known_keys::KnownKeys,
         mail::Mail,
         password::PasswordHasherPool,
         plans::{KnownPlans, TenantLimit},
@@ -48,6 +49,8 @@ pub struct Parts {
     pub limits: LimitSettings,
     /// Which tenant is on which plan, as this node last read it.
     pub plans: KnownPlans,
+    /// Which API keys this node has met.
+    pub known_keys: KnownKeys,
     /// Seals cursors.
     pub cursors: CursorKey,
     /// Seals answers that are kept for requests that come again.

@@ -184,6 +184,11 @@ impl Error {
         Self::new(Code::Forbidden, format!("Your role does not allow this ({permission})"))
     }
 
+    /// 403, whatever the role: this takes a person.
+    pub fn not_for_api_keys(permission: &'static str) -> Self {
+        Self::new(Code::Forbidden, format!("An API key cannot do this ({permission}): sign in as a person"))
+    }
+
     /// 404: `Order '…' not found`, the same for what is not there and for what is another tenant's.
     pub fn not_found(noun: &str, id: impl fmt::Display) -> Self {
         Self::new(Code::NotFound, format!("{noun} '{id}' not found"))

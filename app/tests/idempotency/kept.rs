@@ -1,7 +1,9 @@
 //! Which answers are kept, what becomes of the work of the others, and that nobody reads them in the database.
 use super::{KEY, notes, options, probing, replayed, reused, tried};
 use crate::support::{Options, SECRET_KEY, TestApp, order};
+use secrecy::SecretString;
 use serde_json::json;
+use tenantry::access::VerifyingKey;
 
 /// How it ends, what that answers, and how often its work is there.
 const KEPT: [(&str, u16, i64); 5] =
@@ -142,12 +144,12 @@ async fn answers_open_under_the_key_before_and_are_not_done_again_without_it() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     let first = acme.member.post_once("/orders", KEY, order()).await;
-    let options = Options { keys: (NEXT, vec![SECRET_KEY]), ..Options::default() };
+    let before = vec![VerifyingKey::Secret(SecretString::from(SECRET_KEY))];
+    let options = Options { secret_key: NEXT, previous_keys: before, ..Options::default() };
     let rotated = TestApp::on(app.database.clone(), options).await;
     let member = rotated.with_token(&acme.member.access_token);
     replayed(&first, &member.post_once("/orders", KEY, order()).await);
-    let leaked =
-        TestApp::on(app.database.clone(), Options { keys: (NEXT, vec![]), ..Options::default() }).await;
+    let leaked = TestApp::on(app.database.clone(), Options { secret_key: NEXT, ..Options::default() }).await;
     let member = leaked.sign_in("acme", "member").await;
     member.post_once("/orders", KEY, order()).await.refused(409, "CONFLICT");
     assert_eq!(app.database.count("orders").await, 1);

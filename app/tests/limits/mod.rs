@@ -390,7 +390,9 @@ async fn the_document_names_every_limited_route() {
             }
         }
     }
-    assert_eq!(open, ["post /api/v1/auth/logout", "get /health", "get /health/ready"]);
+    let public =
+        ["get /.well-known/jwks.json", "post /api/v1/auth/logout", "get /health", "get /health/ready"];
+    assert_eq!(open, public);
 }
 
 /// An address that no other test counts for.

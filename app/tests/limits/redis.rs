@@ -5,12 +5,20 @@ use crate::support::{
     database::TestDatabase,
     http::Client,
     redis::{OwnRedis, shared_url},
+    until,
 };
+use futures_util::future::join_all;
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
-use tenantry::{core::LimitSettings, infra::password::Scheme};
+use tenantry::{
+    core::LimitSettings,
+    infra::{password::Scheme, plans::TenantLimit},
+};
 
 fn counted_in(url: &str) -> Options {
     let limits = LimitSettings { redis: Some(url.parse().unwrap()), ..limits() };
@@ -158,6 +166,75 @@ async fn redis_flushed_under_load_counts_anew() {
         assert_eq!(passed, [10; 3]);
         redis.flush();
         redis.flush_scripts();
+    }
+}
+
+/// What is done to Redis while requests are under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blow {
+    Stopped,
+    Paused,
+    Flushed,
+}
+
+/// Eight programs of one tenant ask as fast as they can, and eight clients sign in, while Redis is struck. Nobody gets a
+/// 5xx, and nobody more than the quota, or a second one where Redis has forgotten the first.
+async fn struck_under_load(blow: Blow) {
+    const QUOTA: usize = 200;
+    let mut redis = OwnRedis::start();
+    let tenant = TenantLimit::Fixed("200/1h".parse().unwrap());
+    let limits = LimitSettings { redis: Some(redis.url().parse().unwrap()), tenant, ..limits() };
+    let app = TestApp::start_with(Options { connections: 20, limits, ..Options::default() }).await;
+    let owner = app.tenant_of_one("acme").await;
+    while !redis.counts() {
+        until_limited(&app.anyone().at(&fresh_address())).await; // it has just started, and this node may not have found it
+    }
+    let (sent, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let ask = |i: usize| {
+        let (sent, stop) = (sent.clone(), stop.clone());
+        let (owner, anyone) = (owner.clone(), app.anyone().at("203.0.113.1"));
+        async move {
+            let mut passed = 0;
+            while !stop.load(SeqCst) {
+                let answer = match i % 2 {
+                    0 => owner.get("/orders").await,
+                    _ => anyone.send("POST", "/auth/login", &[], Some(b"{".to_vec())).await,
+                };
+                match answer.status.as_u16() {
+                    200 | 400 => passed += 1,
+                    429 => {}
+                    status => panic!("{status}: {}", answer.text()),
+                }
+                sent.fetch_add(1, SeqCst);
+            }
+            passed
+        }
+    };
+    let load: Vec<_> = (0..16).map(|i| tokio::spawn(ask(i))).collect();
+    until(|| sent.load(SeqCst) > 60).await;
+    match blow {
+        Blow::Stopped => redis.stop(),
+        Blow::Paused => redis.pause(),
+        Blow::Flushed => redis.flush(),
+    }
+    let struck = sent.load(SeqCst);
+    until(|| sent.load(SeqCst) > struck + 3 * QUOTA).await;
+    if blow == Blow::Paused {
+        redis.go_on();
+    }
+    stop.store(true, SeqCst);
+    let passed: Vec<usize> = join_all(load).await.into_iter().map(Result::unwrap).collect();
+    let [tenants, addresses] = [0, 1].map(|kind| passed.iter().skip(kind).step_by(2).sum::<usize>());
+    // of those that were on their way when it was struck Redis may have counted what this node was not told
+    let quotas = if blow == Blow::Flushed { 2 } else { 1 };
+    assert!((QUOTA / 2..=quotas * QUOTA + 16).contains(&tenants), "{blow:?}: {tenants}");
+    assert!((5..=quotas * 10 + 16).contains(&addresses), "{blow:?}: {addresses}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn redis_struck_while_requests_are_under_way_leaves_limits_and_answers() {
+    for blow in [Blow::Stopped, Blow::Paused, Blow::Flushed] {
+        struck_under_load(blow).await;
     }
 }
 

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tenantry::{
     App, Domain,
+    access::{PrivateKey, VerifyingKey},
     app::{CoreSettings, Service},
     config::AuthSettings,
     core::{Core, HttpSettings, LimitSettings},
@@ -81,11 +82,14 @@ pub struct Options {
     pub mail: Mail,
     /// Whether tenants may name addresses of this machine, as receivers of tests have.
     pub allow_private: bool,
+    /// The key of everything that is not said otherwise.
+    pub secret_key: &'static str,
+    /// What signs tokens, if it is not the secret key.
+    pub private_key: Option<PrivateKey>,
+    pub previous_keys: Vec<VerifyingKey>,
     /// Off, unless a test is about them.
     pub limits: LimitSettings,
     pub trusted_proxies: Vec<&'static str>,
-    /// The key of everything, and those before it.
-    pub keys: (&'static str, Vec<&'static str>),
     /// Beside the product's own.
     pub domains: Vec<Domain>,
 }
@@ -106,9 +110,11 @@ impl Default for Options {
             public_url_is_https: false,
             mail: Mail::Off,
             allow_private: true,
+            secret_key: SECRET_KEY,
+            private_key: None,
+            previous_keys: Vec::new(),
             limits: no_limits(),
             trusted_proxies: Vec::new(),
-            keys: (SECRET_KEY, Vec::new()),
             domains: Vec::new(),
         }
     }
@@ -126,7 +132,9 @@ impl TestApp {
     }
 
     pub async fn start_with(options: Options) -> Self {
-        telemetry::start(LogFormat::Pretty, "warn", false); // a test that fails shows why a 5xx was one
+        // a test that fails shows why a 5xx was one; scripts/test searches all there is to say for secrets
+        let filter = std::env::var("TENANTRY_TEST_LOG").unwrap_or_else(|_| "warn".to_owned());
+        telemetry::start(LogFormat::Pretty, &filter, false);
         let database = Arc::new(TestDatabase::create().await);
         Self::on(database, options).await
     }
@@ -203,8 +211,9 @@ impl TestApp {
 fn settings(options: Options) -> CoreSettings {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     CoreSettings {
-        secret_key: SecretString::from(options.keys.0),
-        previous_keys: options.keys.1.into_iter().map(SecretString::from).collect(),
+        secret_key: SecretString::from(options.secret_key),
+        private_key: options.private_key,
+        previous_keys: options.previous_keys,
         issuer: "Test API".to_owned(),
         passwords: options.scheme,
         auth: AuthSettings {
@@ -240,6 +249,17 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// A program of this tenant with an API key of this role.
+    pub async fn program(&self, app: &TestApp, role: &str) -> Client {
+        app.with_token(self.key(role).await["key"].as_str().unwrap())
+    }
+
+    /// A new API key of this role, made by the owner.
+    pub async fn key(&self, role: &str) -> Value {
+        let body = json!({ "name": format!("A {role}'s program"), "role": role });
+        self.owner.post("/api-keys", body).await.created()["data"].take()
+    }
+
     pub fn people(&self) -> [(&'static str, &Person); 4] {
         [("viewer", &self.viewer), ("member", &self.member), ("admin", &self.admin), ("owner", &self.owner)]
     }
@@ -336,8 +356,10 @@ pub async fn belongings(app: &TestApp, tenant: &Tenant) -> BTreeMap<&'static str
     let sessions = tenant.owner.get("/auth/sessions").await.ok();
     let other =
         sessions["items"].as_array().unwrap().iter().find(|s| s["current"] == false).unwrap()["id"].clone();
+    let key = tenant.key("viewer").await["id"].take();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     BTreeMap::from([
+        ("/api/v1/api-keys/", text(&key)),
         ("/api/v1/orders/", text(&order["id"])),
         ("/api/v1/users/", text(&user)),
         ("/api/v1/auth/sessions/", text(&other)),

@@ -81,6 +81,11 @@ impl OwnRedis {
         assert_eq!(self.ask("FLUSHALL").unwrap(), "+OK\r\n");
     }
 
+    /// Whether anything is counted in it.
+    pub fn counts(&self) -> bool {
+        self.ask("DBSIZE").unwrap() != ":0\r\n"
+    }
+
     /// It forgets the scripts that it knew.
     pub fn flush_scripts(&self) {
         assert_eq!(self.ask("SCRIPT FLUSH").unwrap(), "+OK\r\n");

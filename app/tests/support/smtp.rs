@@ -58,6 +58,11 @@ impl Smtp {
         *self.manner.lock().unwrap() = manner;
     }
 
+    /// What it has received since the last time.
+    pub fn take(&self) -> Vec<Received> {
+        std::mem::take(&mut *self.received.lock().unwrap())
+    }
+
     pub fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
     }
@@ -77,7 +82,8 @@ async fn speak(stream: TcpStream, manner: Manner, received: Arc<Mutex<Vec<Receiv
     let mut to = String::new();
     while let Some(line) = lines.next_line().await.ok()? {
         let answer = match line.get(..4)?.to_ascii_uppercase().as_str() {
-            "EHLO" => "250 test".to_owned(),
+            "EHLO" => "250-test\r\n250 AUTH PLAIN".to_owned(),
+            "AUTH" => "235 welcome, whoever you are".to_owned(),
             "RCPT" => {
                 to = line.split(['<', '>']).nth(1)?.to_owned();
                 match manner {

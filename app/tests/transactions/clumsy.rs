@@ -3,7 +3,7 @@ use futures_util::poll;
 use std::{future::pending, pin::pin};
 use tenantry::{
     Domain,
-    access::{Permission, Role, Scope},
+    access::{Permission, Role, Scope, Tx},
     data::{Sql, TenantConn},
     error::{Error, Result},
     http::{Bare, NoContent, Routes},
@@ -150,14 +150,14 @@ async fn toils(scope: Scope<Fumble>) -> Result<NoContent> {
 
 /// A session, which the token refers to.
 async fn child_first(scope: Scope<Fumble>) -> Result<NoContent> {
-    let user = scope.user_id();
     let token = async |tx: &TenantConn, session: Uuid| {
         let insert = sql!(
             "INSERT INTO refresh_tokens (tenant_id, session_id, hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $4)"
         );
         tx.execute(insert, &[&session, &session.as_bytes().as_slice(), &tx.now()]).await
     };
-    let session = async |tx: &TenantConn, session: Uuid| {
+    let session = async |tx: &Tx<Fumble>, session: Uuid| {
+        let user = tx.actor().id;
         let insert = sql!(
             "INSERT INTO sessions (tenant_id, user_id, id, created_at, last_used_at, expires_at) \
              VALUES ($1, $2, $3, $4, $4, $4)"

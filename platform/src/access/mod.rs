@@ -1,9 +1,14 @@
-//! Who may do what: roles, permissions, access tokens, and [`Scope`], the only way to a tenant's rows.
+//! Who may do what: roles, permissions, access tokens and API keys, and [`Scope`], the only way to a tenant's rows.
+mod authenticate;
+mod caller;
+mod gate;
+mod key;
 mod permission;
 mod scope;
-mod session;
 mod token;
 
-pub use permission::{Permission, Role};
-pub use scope::{Actor, ActorType, Scope, Tx};
-pub use token::{Caller, TokenKeys};
+pub use caller::{Actor, ActorType, Caller, SentKey, Session};
+pub use key::{PrivateKey, PublicKey, SigningKey, VerifyingKey};
+pub use permission::{GivenRole, Permission, Role};
+pub use scope::{Scope, Tx};
+pub use token::TokenKeys;

@@ -1,4 +1,4 @@
-//! `Scope<P>`: a verified token, and the only way to a transaction under permission `P`.
+//! `Scope<P>`: a verified credential, and the only way to a transaction under permission `P`.
 //!
 //! Its fields are private and there is no public constructor:
 //! ```compile_fail,E0451
@@ -19,23 +19,27 @@
 //!     scope.write(async |tx| place(tx).await).await
 //! }
 //! ```
+//! Nor does one that asks for a person's session under a permission that an API key can have:
+//! ```compile_fail,E0080
+//! use tenantry::{access::{Permission, Role, Session, Tx}, error::Result};
+//! struct Read;
+//! impl Permission for Read { const NAME: &'static str = "x.read"; const MIN_ROLE: Role = Role::Viewer; }
+//! fn whose(tx: &Tx<Read>) -> Result<Session> { tx.session() }
+//! let _: fn(&Tx<Read>) -> Result<Session> = whose;
+//! ```
 mod once;
 
 use super::{
     Permission, Role,
-    session::SessionGate,
-    token::{Caller, refused},
+    authenticate::{authenticate, note_use},
+    caller::{Actor, Caller, Session},
+    gate::{AccessGate, Wanted},
 };
 use crate::{
     core::Core,
     data::{Mode, TenantConn},
     error::{Error, Result},
-    http::{
-        Cursor, Paging,
-        frame::Who,
-        limits::{Standings, limit_tenant},
-        public::origin,
-    },
+    http::{Cursor, Paging, limits::Standings, public::origin},
     infra::{
         audit::{self, Entry, Origin},
         events::Event,
@@ -45,41 +49,12 @@ use crate::{
     },
     values::Int,
 };
-use axum::{
-    extract::FromRequestParts,
-    http::{header::AUTHORIZATION, request::Parts},
-};
-use serde::Serialize;
-use std::{
-    marker::PhantomData,
-    ops::Deref,
-    sync::{Arc, OnceLock},
-};
-use utoipa::ToSchema;
+use axum::{extract::FromRequestParts, http::request::Parts};
+use std::{marker::PhantomData, ops::Deref, sync::Arc};
 use uuid::Uuid;
 
-/// Who does something, as histories record it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Actor {
-    /// What kind.
-    #[schema(inline)]
-    pub r#type: ActorType,
-    /// Which one.
-    pub id: Uuid,
-}
-
-crate::choice! {
-    /// What kind of caller did something.
-    pub enum ActorType {
-        /// A person.
-        User = "user",
-        /// A program with a key of its own.
-        ApiKey = "api_key",
-    }
-}
-
-/// Proof that a request carries a valid token. Whether its session is alive and its role has `P` is asked by the
-/// transaction, in its first flight.
+/// Proof that a request carries a valid credential. Whether its session or key is alive and its role has `P` is asked by
+/// the transaction, in its first flight.
 pub struct Scope<P> {
     caller: Caller,
     origin: Origin,
@@ -99,14 +74,9 @@ impl<P: Permission> Scope<P> {
         self.run(Mode::Write, work).await
     }
 
-    /// The tenant of the token.
+    /// The tenant of the caller.
     pub fn tenant_id(&self) -> Uuid {
-        self.caller.tenant
-    }
-
-    /// The person of the token.
-    pub fn user_id(&self) -> Uuid {
-        self.caller.user
+        self.caller.tenant()
     }
 
     /// Which page of the list called `list` is asked for; a cursor that was not issued for this tenant and this list is
@@ -117,23 +87,29 @@ impl<P: Permission> Scope<P> {
         cursor: Option<Cursor>,
         limit: Option<Int<1, 100>>,
     ) -> Result<Paging> {
-        Paging::new(&self.core.cursors, self.caller.tenant, list, cursor, limit)
+        Paging::new(&self.core.cursors, self.caller.tenant(), list, cursor, limit)
     }
 
     async fn run<T>(&self, mode: Mode, work: impl AsyncFnOnce(&Tx<P>) -> Result<T>) -> Result<T> {
         let tx = Tx::open(self, mode);
         let outcome = work(&tx).await;
         tx.conn.check().await?; // the use case may have sent nothing, or swallowed a refusal
-        let value = outcome?; // on Err `tx` is dropped, which rolls back
-        tx.conn.commit().await?;
-        Ok(value)
+        let committed = match outcome {
+            Ok(value) => tx.conn.commit().await.map(|()| value),
+            Err(error) => {
+                drop(tx); // which rolls back
+                Err(error)
+            }
+        };
+        note_use(&self.core, &self.caller);
+        committed
     }
 }
 
 /// A transaction under permission `P`. It derefs to the [`TenantConn`] that stores take.
 pub struct Tx<P> {
     conn: TenantConn,
-    gate: Arc<SessionGate>,
+    gate: Arc<AccessGate>,
     origin: Origin,
     permission: PhantomData<fn() -> P>,
 }
@@ -148,18 +124,9 @@ impl<P> Deref for Tx<P> {
 impl<P: Permission> Tx<P> {
     fn open(scope: &Scope<P>, mode: Mode) -> Self {
         let Scope { caller, origin, core, standings, .. } = scope;
-        let now = core.clock.now();
-        let gate = Arc::new(SessionGate {
-            caller: *caller,
-            now,
-            permission: P::NAME,
-            min_role: P::MIN_ROLE,
-            found: OnceLock::new(),
-            core: core.clone(),
-            standings: standings.clone(),
-        });
+        let gate = AccessGate::new(core, caller.clone(), Wanted::of::<P>(), standings.clone());
         Self {
-            conn: core.db.tenant(caller.tenant, mode, now, gate.clone()),
+            conn: core.db.tenant(caller.tenant(), mode, gate.now, gate.clone()),
             gate,
             origin: origin.clone(),
             permission: PhantomData,
@@ -168,10 +135,10 @@ impl<P: Permission> Tx<P> {
 
     /// Who does this.
     pub fn actor(&self) -> Actor {
-        Actor { r#type: ActorType::User, id: self.gate.caller.user }
+        self.gate.caller.actor()
     }
 
-    /// The role that the caller has now.
+    /// The role that the caller has now. A key has no more than whoever made it.
     pub async fn role(&self) -> Result<Role> {
         self.found().await.map(|(role, _)| role)
     }
@@ -187,9 +154,19 @@ impl<P: Permission> Tx<P> {
         self.gate.found.get().copied().ok_or_else(|| Error::internal("a role was not read"))
     }
 
-    /// The session that the caller speaks in.
-    pub fn session_id(&self) -> Uuid {
-        self.gate.caller.session
+    /// The session that the caller speaks in. Only a permission that no API key can have
+    /// ([`FOR_API_KEYS`](Permission::FOR_API_KEYS) is false) has one; asking under another does not compile.
+    pub fn session(&self) -> Result<Session> {
+        const {
+            assert!(
+                !P::FOR_API_KEYS,
+                "an API key has no session: FOR_API_KEYS of this permission must be false"
+            )
+        };
+        match self.gate.caller {
+            Caller::Person(session) => Ok(session),
+            Caller::ApiKey(_) => Err(Error::not_for_api_keys(P::NAME)), // the gate has refused it already
+        }
     }
 
     /// Writes an entry of the audit log into this transaction, in the caller's name.
@@ -213,31 +190,7 @@ impl<P: Permission> FromRequestParts<Core> for Scope<P> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, core: &Core) -> Result<Self> {
-        let caller = authenticate(parts, core)?;
-        if let Some(who) = parts.extensions.get::<Who>() {
-            who.is(caller);
-        }
-        let standings = limit_tenant(core, parts, caller.tenant).await?;
+        let (caller, standings) = authenticate(parts, core).await?;
         Ok(Self { caller, origin: origin(parts), core: core.clone(), standings, permission: PhantomData })
     }
-}
-
-/// `Authorization: Bearer …` (RFC 6750), once. Who sends none is told what to send; whatever else is wrong with a
-/// credential is told in the words of [`refused`], so that nothing can be learned from trying.
-fn authenticate(parts: &Parts, core: &Core) -> Result<Caller> {
-    let missing = || Error::unauthorized("Sign in: send Authorization: Bearer and an access token");
-    let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
-    let header = headers.next().ok_or_else(missing)?;
-    if headers.next().is_some() {
-        return Err(refused("more than one Authorization header"));
-    }
-    let (scheme, token) = header
-        .to_str()
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .ok_or_else(|| refused("no scheme and token"))?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(refused("another scheme than Bearer"));
-    }
-    core.tokens.verify(token.trim(), core.clock.now())
 }

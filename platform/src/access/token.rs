@@ -1,23 +1,17 @@
 //! Access tokens: JWT (RFC 7519, RFC 9068's `at+jwt`) that say whose they are and nothing of what that person may do.
+use super::{
+    Session,
+    key::{PublicKey, SigningKey, VerifyingKey},
+};
 use crate::{
     error::{Error, Result},
     infra::secret,
     values::Timestamp,
 };
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
-use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
-
-/// Who speaks, as a verified token says: whose tenant, which person, which session. Whether that session is alive and
-/// what role the person has, only the database knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caller {
-    pub(crate) tenant: Uuid,
-    pub(crate) user: Uuid,
-    pub(crate) session: Uuid,
-}
 
 /// The `aud` of every access token.
 const AUDIENCE: &str = "tenantry-api";
@@ -47,7 +41,9 @@ pub struct TokenKeys(Arc<Inner>);
 struct Inner {
     signing: EncodingKey,
     header: Header,
-    verifying: Vec<(String, DecodingKey)>,
+    /// By their names, each with the one algorithm that it is for.
+    verifying: Vec<(String, Algorithm, DecodingKey)>,
+    public: Vec<PublicKey>,
     issuer: String,
     lifetime: Duration,
 }
@@ -57,22 +53,31 @@ pub(super) fn refused(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) 
     Error::unauthorized("Invalid or expired token").caused_by(why)
 }
 
-/// A key's name tells nothing of the key.
-fn key_id(secret: &str) -> String {
-    secret::encode(&secret::derive(secret, "key id")[..8])
-}
-
 impl TokenKeys {
-    /// HS256 under `secret`; tokens signed under one of `previous` still verify.
-    pub fn hs256(secret: &SecretString, previous: &[SecretString], issuer: &str, lifetime: Duration) -> Self {
-        let signing = secret.expose_secret();
-        let mut header = Header::new(Algorithm::HS256);
+    /// Signs under one key; tokens that were signed under one of `previous` still verify.
+    pub fn new(signing: &SigningKey, previous: &[VerifyingKey], issuer: &str, lifetime: Duration) -> Self {
+        let mut all = vec![signing.verifying()];
+        for key in previous {
+            if all.iter().all(|known| known.id() != key.id()) {
+                all.push(key.clone());
+            }
+        }
+        let mut header = Header::new(all[0].algorithm());
         header.typ = Some("at+jwt".to_owned());
-        header.kid = Some(key_id(signing));
-        let all = std::iter::once(secret).chain(previous).map(ExposeSecret::expose_secret);
-        let verifying = all.map(|s| (key_id(s), DecodingKey::from_secret(s.as_bytes()))).collect();
-        let signing = EncodingKey::from_secret(signing.as_bytes());
-        Self(Arc::new(Inner { signing, header, verifying, issuer: issuer.to_owned(), lifetime }))
+        header.kid = Some(all[0].id());
+        Self(Arc::new(Inner {
+            signing: signing.encoding(),
+            header,
+            verifying: all.iter().map(|key| (key.id(), key.algorithm(), key.decoding())).collect(),
+            public: all.iter().filter_map(VerifyingKey::public).copied().collect(),
+            issuer: issuer.to_owned(),
+            lifetime,
+        }))
+    }
+
+    /// The public ones, with which others can verify tokens.
+    pub fn public(&self) -> &[PublicKey] {
+        &self.0.public
     }
 
     /// How long a token lives.
@@ -81,12 +86,12 @@ impl TokenKeys {
     }
 
     /// A token for this session.
-    pub fn issue(&self, caller: Caller, now: Timestamp) -> Result<String> {
+    pub fn issue(&self, session: Session, now: Timestamp) -> Result<String> {
         let iat = now.as_seconds();
         let claims = Claims {
-            sub: caller.user,
-            tenant_id: caller.tenant,
-            sid: caller.session,
+            sub: session.user,
+            tenant_id: session.tenant,
+            sid: session.id,
             r#type: ACCESS.to_owned(),
             iat,
             nbf: iat,
@@ -99,7 +104,7 @@ impl TokenKeys {
     }
 
     /// Whose token this is.
-    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Caller> {
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Session> {
         let header = jsonwebtoken::decode_header(token).map_err(refused)?;
         if header.typ.as_deref().is_none_or(|typ| !typ.eq_ignore_ascii_case("at+jwt"))
             || header.crit.is_some()
@@ -107,20 +112,20 @@ impl TokenKeys {
             return Err(refused("not an access token by its header"));
         }
         let kid = header.kid.ok_or_else(|| refused("no key id"))?;
-        let (_, key) =
-            self.0.verifying.iter().find(|(id, _)| *id == kid).ok_or_else(|| refused("unknown key id"))?;
-        let claims = decode::<Claims>(token, key, &self.validation()).map_err(refused)?.claims;
+        let known = self.0.verifying.iter().find(|(id, ..)| *id == kid);
+        let (_, algorithm, key) = known.ok_or_else(|| refused("unknown key id"))?;
+        let claims = decode::<Claims>(token, key, &self.validation(*algorithm)).map_err(refused)?.claims;
         let now = now.as_seconds();
         let in_time = claims.exp > now - LEEWAY && claims.nbf <= now + LEEWAY && claims.iat <= now + LEEWAY;
         if claims.r#type != ACCESS || !in_time {
             return Err(refused("another type, expired or not yet valid"));
         }
-        Ok(Caller { tenant: claims.tenant_id, user: claims.sub, session: claims.sid })
+        Ok(Session { tenant: claims.tenant_id, user: claims.sub, id: claims.sid })
     }
 
     /// One algorithm, all claims required. Times are compared by [`verify`](Self::verify) with the injected clock.
-    fn validation(&self) -> Validation {
-        let mut validation = Validation::new(Algorithm::HS256);
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
         validation.set_audience(&[AUDIENCE]);
         validation.set_issuer(&[&self.0.issuer]);
         validation.set_required_spec_claims(&["exp", "nbf", "aud", "iss", "sub"]);

@@ -1,11 +1,14 @@
 //! Keys, passwords, and how long sessions live.
 use super::reader::Reader;
-use crate::infra::password::Scheme;
+use crate::{
+    access::{PrivateKey, PublicKey, VerifyingKey},
+    infra::password::Scheme,
+};
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 
 const SHORTEST_SECRET: usize = 32;
-pub(super) const KEY_REQUIRED: &str = "SECRET_KEY: required";
+pub(super) const KEYS_REQUIRED: [&str; 2] = ["SECRET_KEY: required", "JWT_PRIVATE_KEY: required"];
 const DAY: u64 = 24 * 60 * 60;
 
 /// Keys.
@@ -13,8 +16,10 @@ const DAY: u64 = 24 * 60 * 60;
 pub struct SecretSettings {
     /// `SECRET_KEY`; in demo mode made at the first start.
     pub secret_key: Option<SecretString>,
+    /// `JWT_PRIVATE_KEY`, with `JWT_ALGORITHM=EdDSA`; otherwise the secret key signs tokens.
+    pub private_key: Option<PrivateKey>,
     /// `JWT_PREVIOUS_KEYS`.
-    pub previous_keys: Vec<SecretString>,
+    pub previous_keys: Vec<VerifyingKey>,
 }
 
 /// How long sessions live.
@@ -49,7 +54,7 @@ fn secret_fault(secret: &str) -> Option<String> {
 pub(super) fn secrets(r: &mut Reader<'_>, demo: bool) -> SecretSettings {
     let secret_key = r.secret("SECRET_KEY", &["JWT_SECRET"]);
     match &secret_key {
-        None if !demo => r.faults.push(format!("{KEY_REQUIRED}: `openssl rand -base64 48` makes one")),
+        None if !demo => r.fault("SECRET_KEY", "required: `openssl rand -base64 48` makes one"),
         None => {}
         Some(secret) => {
             if let Some(why) = secret_fault(secret.expose_secret()) {
@@ -57,18 +62,50 @@ pub(super) fn secrets(r: &mut Reader<'_>, demo: bool) -> SecretSettings {
             }
         }
     }
-    r.parsed("JWT_ALGORITHM", "HS256".to_owned(), |text| match text {
-        "HS256" => Ok(text.to_owned()),
-        _ => Err(format!("must be HS256, not {text:?}")),
+    let algorithm = r.parsed("JWT_ALGORITHM", "HS256".to_owned(), |text| match text {
+        "HS256" | "EdDSA" => Ok(text.to_owned()),
+        _ => Err(format!("must be HS256 or EdDSA, not {text:?}")),
     });
-    let previous = r.secret("JWT_PREVIOUS_KEYS", &[]);
-    let previous = previous.as_ref().map_or("", |all| all.expose_secret());
-    let previous_keys: Vec<_> =
-        previous.split(',').map(str::trim).filter(|key| !key.is_empty()).map(SecretString::from).collect();
-    if let Some(why) = previous_keys.iter().find_map(|key| secret_fault(key.expose_secret())) {
-        r.fault("JWT_PREVIOUS_KEYS", format!("one of them {why}"));
+    let private_key = private_key(r, algorithm == "EdDSA");
+    SecretSettings { secret_key, private_key, previous_keys: previous_keys(r) }
+}
+
+fn private_key(r: &mut Reader<'_>, asked: bool) -> Option<PrivateKey> {
+    match r.secret("JWT_PRIVATE_KEY", &[]) {
+        None if asked => {
+            r.fault("JWT_PRIVATE_KEY", "required with EdDSA: `openssl genpkey -algorithm ed25519` makes one");
+            None
+        }
+        None => None,
+        Some(_) if !asked => {
+            r.fault("JWT_PRIVATE_KEY", "is not used with HS256: set JWT_ALGORITHM=EdDSA");
+            None
+        }
+        Some(text) => match PrivateKey::from_pem(text.expose_secret()) {
+            Ok(key) => Some(key),
+            Err(why) => {
+                r.fault("JWT_PRIVATE_KEY", why);
+                None
+            }
+        },
     }
-    SecretSettings { secret_key, previous_keys }
+}
+
+fn previous_keys(r: &mut Reader<'_>) -> Vec<VerifyingKey> {
+    let all = r.secret("JWT_PREVIOUS_KEYS", &[]);
+    let all = all.as_ref().map_or("", |all| all.expose_secret());
+    let mut keys = Vec::new();
+    for key in all.split(',').map(str::trim).filter(|key| !key.is_empty()) {
+        let read = match key.starts_with("-----BEGIN") {
+            true => PublicKey::from_pem(key).map(VerifyingKey::Ed25519).map_err(str::to_owned),
+            false => secret_fault(key).map_or(Ok(VerifyingKey::Secret(SecretString::from(key))), Err),
+        };
+        match read {
+            Ok(key) => keys.push(key),
+            Err(why) => r.fault("JWT_PREVIOUS_KEYS", format!("one of them {why}")),
+        }
+    }
+    keys
 }
 
 pub(super) fn auth(r: &mut Reader<'_>) -> AuthSettings {

@@ -1,6 +1,6 @@
 //! What can be set, one struct per concern, with the defaults and the limits of `docs/operations.md`.
 use super::{
-    accounts::{self, AuthSettings, KEY_REQUIRED, SecretSettings},
+    accounts::{self, AuthSettings, KEYS_REQUIRED, SecretSettings},
     limits,
     listen::{self, ListenSettings},
     log, mail,
@@ -59,10 +59,10 @@ impl Config {
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
 
-    /// For what signs nothing, such as a migration: whoever runs it need not have the key.
+    /// For what signs nothing, such as a migration: whoever runs it need not have the keys.
     pub fn load_without_key(environment: &Environment) -> Result<Self, Vec<String>> {
         let (config, mut faults, _) = Self::read(environment);
-        faults.retain(|fault| !fault.starts_with(KEY_REQUIRED));
+        faults.retain(|fault| !KEYS_REQUIRED.iter().any(|required| fault.starts_with(required)));
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
 

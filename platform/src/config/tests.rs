@@ -99,6 +99,39 @@ fn limits_are_read_and_wrong_ones_are_named() {
 }
 
 #[test]
+fn tokens_are_signed_under_a_secret_or_a_private_key() {
+    const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n\
+                           -----END PRIVATE KEY-----";
+    const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n\
+                          -----END PUBLIC KEY-----";
+    let own = [("DATABASE_URL", "sqlite:///tmp/x.db"), ("SECRET_KEY", GOOD)];
+    let both = format!("{PUBLIC},\n{GOOD}");
+    let set = [("JWT_ALGORITHM", "EdDSA"), ("JWT_PRIVATE_KEY", PRIVATE), ("JWT_PREVIOUS_KEYS", &both)];
+    let environment = Environment::of([own.as_slice(), &set].concat());
+    let (config, found, settings) = Config::read(&environment);
+    assert_eq!(found, Vec::<String>::new());
+    assert!(config.secrets.private_key.is_some());
+    assert_eq!(config.secrets.previous_keys.len(), 2);
+    let shown = format!("{settings:?} {config:?}");
+    assert!(!shown.contains("MC4CAQ") && !shown.contains(GOOD), "{shown}");
+    for (wrong, name) in [
+        (vec![("JWT_ALGORITHM", "RS256")], "JWT_ALGORITHM"),
+        (vec![("JWT_ALGORITHM", "none")], "JWT_ALGORITHM"),
+        (vec![("JWT_ALGORITHM", "EdDSA")], "JWT_PRIVATE_KEY"),
+        (vec![("JWT_ALGORITHM", "EdDSA"), ("JWT_PRIVATE_KEY", PUBLIC)], "JWT_PRIVATE_KEY"),
+        (vec![("JWT_PRIVATE_KEY", PRIVATE)], "JWT_PRIVATE_KEY"),
+        (vec![("JWT_PREVIOUS_KEYS", PRIVATE)], "JWT_PREVIOUS_KEYS"),
+        (vec![("JWT_PREVIOUS_KEYS", "short")], "JWT_PREVIOUS_KEYS"),
+    ] {
+        let found = faults(&[own.as_slice(), &wrong].concat());
+        assert!(found.len() == 1 && found[0].starts_with(&format!("{name}: ")), "{wrong:?}: {found:?}");
+        assert!(!found[0].contains("MC4CAQ") && !found[0].contains("MCowBQ"), "{found:?}");
+    }
+    let unsigned = Environment::of([own[0], ("JWT_ALGORITHM", "EdDSA")]);
+    assert!(Config::load_without_key(&unsigned).is_ok(), "a migration signs nothing");
+}
+
+#[test]
 fn weak_and_known_secrets_are_refused() {
     for secret in [
         "x",

@@ -19,6 +19,8 @@ pub enum SystemReason {
     PasswordReset,
     /// A token that invites, which names its tenant.
     Invitation,
+    /// Noting when an API key was last used.
+    ApiKeyUse,
     /// Whether the database answers.
     Health,
     /// The demo's tenants.
@@ -41,6 +43,7 @@ impl SystemReason {
             Self::Logout => "logout",
             Self::PasswordReset => "password_reset",
             Self::Invitation => "invitation",
+            Self::ApiKeyUse => "api_key_use",
             Self::Health => "health",
             Self::Seed => "seed",
             Self::DemoSecrets => "demo_secrets",

@@ -1,4 +1,5 @@
 //! The platform's own domains. One uses another only through its `service` and its events.
+pub mod api_keys;
 pub mod audit;
 pub mod auth;
 pub mod health;

@@ -27,10 +27,18 @@ pub struct Doc {
     pub(super) responses: BTreeMap<String, Response>,
     pub(super) schemas: Vec<(String, RefOr<Schema>)>,
     pub(super) errors: Vec<Code>,
-    pub(super) permission: Option<(&'static str, Role)>,
+    pub(super) permission: Option<Needed>,
     pub(super) query: bool,
     pub(super) conditional: bool,
     pub(super) is_read: bool,
+}
+
+/// What it takes to call an operation.
+pub(super) struct Needed {
+    pub permission: &'static str,
+    pub min_role: Role,
+    /// Whether a program with an API key may, too.
+    pub api_keys: bool,
 }
 
 /// An argument of a handler.
@@ -47,8 +55,9 @@ pub trait DescribeOutput {
 
 impl Doc {
     /// It is for those who have this permission.
-    pub(crate) fn needs(&mut self, permission: &'static str, min_role: Role) {
-        self.permission = Some((permission, min_role));
+    pub(crate) fn needs<P: Permission>(&mut self) {
+        let needed = Needed { permission: P::NAME, min_role: P::MIN_ROLE, api_keys: P::FOR_API_KEYS };
+        self.permission = Some(needed);
         self.errors.extend([Code::Unauthorized, Code::Forbidden]);
         self.is_limited();
     }
@@ -186,7 +195,7 @@ impl Doc {
 
 impl<P: Permission> DescribeInput for Scope<P> {
     fn describe(doc: &mut Doc) {
-        doc.needs(P::NAME, P::MIN_ROLE);
+        doc.needs::<P>();
     }
 }
 

@@ -155,10 +155,16 @@ fn log(asked: &Asked, response: &Response, who: Option<&Caller>, took: Duration,
     let (route, client) = (route.as_deref(), client.map(tracing::field::display));
     let status = response.status().as_u16();
     let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    let (tenant, user, session) = (
-        who.map(|w| tracing::field::display(w.tenant)),
-        who.map(|w| tracing::field::display(w.user)),
-        who.map(|w| tracing::field::display(w.session)),
+    let (session, key) = match who {
+        Some(Caller::Person(session)) => (Some(session), None),
+        Some(Caller::ApiKey(key)) => (None, Some(key)),
+        None => (None, None),
+    };
+    let (tenant, user, session, api_key) = (
+        who.map(|w| tracing::field::display(w.tenant())),
+        session.map(|s| tracing::field::display(s.user)),
+        session.map(|s| tracing::field::display(s.id)),
+        key.map(|k| tracing::field::display(k.id)),
     );
     let replayed = response.extensions().get::<Replayed>().map(|_| true);
     let code = error.map(|e| e.code().name());
@@ -167,7 +173,7 @@ fn log(asked: &Asked, response: &Response, who: Option<&Caller>, took: Duration,
         ($level:ident) => {
             tracing::$level!(
                 target: "tenantry::request", request_id = id, %method, route, client, status, duration_us = took, tenant, user,
-                session, replayed, code, cause, "request"
+                session, api_key, replayed, code, cause, "request"
             )
         };
     }

@@ -27,6 +27,8 @@ use uuid::Uuid;
 
 /// Failed sign-ins of one account, from whatever address.
 const ACCOUNT: Quota = Quota::new(100, 60 * 60);
+/// API keys from one client address that are none: each costs a look at the database.
+const UNKNOWN_KEYS: Quota = Quota::per_minute(600);
 /// Refreshes of one session.
 const SESSION: Quota = Quota::new(60, 15 * 60);
 
@@ -34,6 +36,7 @@ const SESSION: Quota = Quota::new(60, 15 * 60);
 const BY_ADDRESS: &str = "auth";
 const BY_ACCOUNT: &str = "account";
 const BY_SESSION: &str = "session";
+const BY_UNKNOWN_KEYS: &str = "unknown-keys";
 const BY_TENANT: &str = "tenant";
 
 /// How this request stands with each limit that it met. The outermost layer tells the client.
@@ -108,11 +111,12 @@ pub(crate) async fn limit_tenant(core: &Core, parts: &Parts, tenant: Uuid) -> Re
 pub struct Throttle {
     core: Core,
     standings: Standings,
+    address: String,
     by_address: Key,
 }
 
 impl Throttle {
-    fn of(parts: &Parts, core: &Core) -> Self {
+    pub(crate) fn of(parts: &Parts, core: &Core) -> Self {
         let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
         let address = parts.extensions.get::<ClientAddress>();
         let address = address.map_or_else(|| "unknown".to_owned(), |address| counted_as(address.0));
@@ -120,6 +124,7 @@ impl Throttle {
             core: core.clone(),
             standings: Standings::of(parts),
             by_address: Key::new(BY_ADDRESS, &[route, &address]),
+            address,
         }
     }
 
@@ -160,15 +165,33 @@ impl Throttle {
         failure: Code,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
+        let email = Email::new(email).map(Email::into_string).unwrap_or_default();
+        self.counting_failures(BY_ACCOUNT, &[tenant_slug, &email], ACCOUNT, failure, work).await
+    }
+
+    /// Looks an API key up that this node does not know. It counts for the client's address while that runs, and on if
+    /// there is no such key. 429 if there were too many.
+    pub(crate) async fn unknown_key<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.counting_failures(BY_UNKNOWN_KEYS, &[&self.address], UNKNOWN_KEYS, Code::Unauthorized, work)
+            .await
+    }
+
+    async fn counting_failures<T>(
+        &self,
+        policy: &'static str,
+        by: &[&str],
+        quota: Quota,
+        failure: Code,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         if !self.is_on() {
             return work.await;
         }
-        let email = Email::new(email).map(Email::into_string).unwrap_or_default();
-        let key = Key::new(BY_ACCOUNT, &[tenant_slug, &email]);
-        self.quietly(BY_ACCOUNT, &key, ACCOUNT, Step::Take).await?;
+        let key = Key::new(policy, by);
+        self.quietly(policy, &key, quota, Step::Take).await?;
         let outcome = work.await;
         if !matches!(&outcome, Err(error) if error.code() == failure) {
-            self.quietly(BY_ACCOUNT, &key, ACCOUNT, Step::GiveBack).await?;
+            self.quietly(policy, &key, quota, Step::GiveBack).await?;
         }
         outcome
     }

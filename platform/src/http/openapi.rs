@@ -1,5 +1,8 @@
 //! The OpenAPI 3.1 document, made from the routes.
-use super::routes::{Route, Routes};
+use super::{
+    describe::Needed,
+    routes::{Route, Routes},
+};
 use crate::{
     error::Code,
     values::{described, string_schema},
@@ -33,14 +36,13 @@ pub(crate) fn document(title: &str, version: &str, groups: &[&Routes]) -> OpenAp
         }
         paths = paths.path(&route.path, PathItem::new(http_method(route), operation(route)));
     }
-    let bearer = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .bearer_format("JWT")
-        .description(Some("The access_token of a session (POST /api/v1/auth/login)"));
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
+        "The access_token of a session (POST /api/v1/auth/login), or an API key (POST /api/v1/api-keys)",
+    ));
     components = components.security_scheme(BEARER, SecurityScheme::Http(bearer.build()));
     let mut info = Info::new(title, version);
     info.description = Some(
-        "Sign in with `POST /api/v1/auth/login` and paste its `access_token` under *Authorize*. Two planes: `auth` answers in the envelope `{\"success\": true, \"data\": …}`; resources are bare objects, \
+        "Sign in with `POST /api/v1/auth/login` and paste its `access_token` under *Authorize*, or an API key. Two planes: `auth` answers in the envelope `{\"success\": true, \"data\": …}`; resources are bare objects, \
          their lists cursor pages. A request with an `Idempotency-Key` can be sent again: it takes effect once. Every error is one document (RFC 9457), with all fields at fault in `details`."
             .to_owned(),
     );
@@ -104,10 +106,11 @@ fn operation(route: &Route) -> OperationBuilder {
         operation = operation.response(status, response);
     }
     match doc.permission {
-        Some((permission, min_role)) => {
-            let required = json!({ "permission": permission, "min_role": min_role });
+        Some(Needed { permission, min_role, api_keys }) => {
+            let required = json!({ "permission": permission, "min_role": min_role, "api_keys": api_keys });
+            let who = if api_keys { "people and API keys" } else { "people, no API key" };
             operation = operation
-                .description(Some(format!("Permission `{permission}`: {min_role} and above.")))
+                .description(Some(format!("Permission `{permission}`: {min_role} and above; {who}.")))
                 .security(SecurityRequirement::new::<_, _, &str>(BEARER, []))
                 .extensions(Some(Extensions::from_iter([("x-permission", required)])));
         }

@@ -7,6 +7,7 @@ pub mod egress;
 pub mod events;
 pub mod idempotency;
 pub mod jobs;
+pub mod known_keys;
 pub mod mail;
 pub mod outbox;
 pub mod password;

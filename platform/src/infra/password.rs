@@ -8,7 +8,11 @@ use argon2::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use std::{
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc,
+    },
     thread,
 };
 use tokio::sync::oneshot;
@@ -32,6 +36,7 @@ pub enum Scheme {
 #[derive(Clone)]
 pub struct PasswordHasherPool {
     queue: mpsc::SyncSender<Job>,
+    done: Arc<AtomicU64>,
     scheme: Scheme,
     decoys: Arc<Decoys>,
 }
@@ -75,7 +80,12 @@ impl PasswordHasherPool {
             };
             thread::Builder::new().name(format!("password-{i}")).spawn(work).map_err(Error::internal)?;
         }
-        Ok(Self { queue, scheme, decoys: Arc::new(Decoys::of(scheme)) })
+        Ok(Self { queue, done: Arc::default(), scheme, decoys: Arc::new(Decoys::of(scheme)) })
+    }
+
+    /// How many hashes and comparisons have been done since the start.
+    pub fn done(&self) -> u64 {
+        self.done.load(Relaxed)
     }
 
     /// The hash to store.
@@ -93,9 +103,12 @@ impl PasswordHasherPool {
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let (send, receive) = oneshot::channel();
+        let done = self.done.clone();
         let job = Box::new(move || {
             if !send.is_closed() {
-                let _ = send.send(work()); // the client may have gone away
+                let outcome = work();
+                done.fetch_add(1, Relaxed);
+                let _ = send.send(outcome); // the client may have gone away
             }
         });
         let full = |_| Error::unavailable("the queue for password hashing is full").retry_after(5);
@@ -123,12 +136,16 @@ fn hash(scheme: Scheme, password: &str) -> Result<String> {
 }
 
 fn bcrypt_matches(password: &str, stored: &str) -> bool {
+    #[cfg(test)]
+    tests::bcrypt_is_computed(stored);
     // the length is looked at after the work: a longer password would match by its first 72 bytes
     bcrypt::verify(password, stored).unwrap_or(false) && password.len() <= BCRYPT_BYTES
 }
 
 fn argon2_matches(password: &str, stored: &str) -> bool {
     let parsed = PasswordHash::new(stored);
+    #[cfg(test)]
+    tests::argon2_is_computed(parsed.is_ok());
     parsed.is_ok_and(|parsed| argon2id().verify_password(password.as_bytes(), &parsed).is_ok())
 }
 
@@ -194,6 +211,41 @@ impl Decoys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Rounds of bcrypt and sums of argon2id that were computed on this thread.
+        static WORK: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+    }
+
+    pub(super) fn bcrypt_is_computed(stored: &str) {
+        let cost = stored.parse::<bcrypt::HashParts>().map_or(0, |parts| 1 << parts.get_cost());
+        WORK.set((WORK.get().0 + cost, WORK.get().1));
+    }
+
+    pub(super) fn argon2_is_computed(is_hash: bool) {
+        WORK.set((WORK.get().0, WORK.get().1 + u64::from(is_hash)));
+    }
+
+    /// Whatever there is to compare with, a failure takes one bcrypt of the configured cost and one argon2id.
+    #[test]
+    fn every_failure_takes_the_same_work() {
+        for (cost, scheme) in [(6, Scheme::Bcrypt(6)), (6, Scheme::Argon2id(6)), (4, Scheme::Bcrypt(4))] {
+            let decoys = Decoys::of(scheme);
+            let mut stored = vec![None, Some("no hash".to_owned()), Some("$2b$06$short".to_owned())];
+            for cost in 4..=cost {
+                stored.push(Some(hash(Scheme::Bcrypt(cost), "right").unwrap()));
+            }
+            stored.push(Some(hash(Scheme::Argon2id(cost), "right").unwrap()));
+            for stored in stored {
+                for wrong in ["wrong", "", &"x".repeat(72), &"x".repeat(73), &"🐎".repeat(128)] {
+                    WORK.set((0, 0));
+                    assert_eq!(verify(scheme, wrong, stored.as_deref(), &decoys), Verdict::Wrong);
+                    assert_eq!(WORK.get(), (1 << cost, 1), "{scheme:?}: {wrong:.10} against {stored:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_73rd_byte_counts() {

@@ -166,11 +166,11 @@ impl<P: Permission> Scope<P> {
 
     /// All of them are sealed: some show a secret, and that is not told by their type.
     fn seal(&self, request: &Request, answer: &Answer) -> Result<Vec<u8>> {
-        self.core.answers.seal(&[self.caller.tenant.as_bytes(), &request.hash], &answer.to_bytes()?)
+        self.core.answers.seal(&[self.caller.tenant().as_bytes(), &request.hash], &answer.to_bytes()?)
     }
 
     fn again<A>(&self, request: &Request, sealed: &[u8]) -> Result<Replayable<A>> {
-        let opened = self.core.answers.open(&[self.caller.tenant.as_bytes(), &request.hash], sealed);
+        let opened = self.core.answers.open(&[self.caller.tenant().as_bytes(), &request.hash], sealed);
         let opened = opened.ok_or_else(|| {
             Error::conflict("This was done, but its answer can no longer be shown: read what it has made")
                 .caused_by("an answer was sealed under a key that is no longer configured")

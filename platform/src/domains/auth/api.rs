@@ -2,8 +2,8 @@
 use super::{
     Profile,
     model::{
-        AcceptInvitation, ChangePassword, ForgotPassword, ListSessions, Login, MeView, MessageView, Refresh,
-        Register, ResetPassword, SessionInfo, SessionInfoView, SessionView,
+        AcceptInvitation, ChangePassword, ForgotPassword, JwkSetView, ListSessions, Login, MeView,
+        MessageView, Refresh, Register, ResetPassword, SessionInfo, SessionInfoView, SessionView,
     },
     service,
 };
@@ -12,8 +12,8 @@ use crate::{
     core::Core,
     error::Result,
     http::{
-        Accepted, Arrived, CreatedData, Data, FailuresLimited, Id, Json, Limited, NoContent, Page, Public,
-        Query, Throttle,
+        Accepted, Arrived, Bare, CreatedData, Data, FailuresLimited, Id, Json, Limited, NoContent, Page,
+        Public, Query, Throttle,
     },
     infra::audit::Origin,
 };
@@ -54,6 +54,10 @@ pub async fn logout(
 ) -> Result<Data<MessageView>> {
     service::logout(&core, body.refresh_token.as_str()).await?;
     Ok(Data(MessageView { message: "Logged out" }))
+}
+
+pub async fn jwks(_: Public, State(core): State<Core>) -> Result<Bare<JwkSetView>> {
+    Ok(Bare(JwkSetView { keys: core.tokens.public().iter().map(Into::into).collect() }))
 }
 
 pub async fn me(scope: Scope<Profile>) -> Result<Data<MeView>> {

@@ -29,6 +29,11 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 pub fn domain() -> Domain {
     Domain::new("auth")
         .routes(routes())
+        .routes(Routes::at_root("auth").get(
+            "/.well-known/jwks.json",
+            api::jwks,
+            "The public keys that verify access tokens (RFC 7517); none where they are signed under a secret",
+        ))
         .job::<service::InvitationMail>(|core, work| Box::pin(service::mail_invitation(core, work)))
         .job::<service::ResetMail>(|core, work| Box::pin(service::mail_reset(core, work)))
         .chore("purge of sessions and tokens", HOUR, |core| Box::pin(service::purge(core)))

@@ -38,13 +38,13 @@ pub async fn transfer(
     let who = scope
         .read(async |tx| {
             heir(auth::find_user(tx, transfer.user_id).await?, transfer)?;
-            auth::confirmable(tx, tx.actor().id).await
+            auth::confirmable(tx, tx.session()?.user).await
         })
         .await?;
     let compared = auth::confirm(core, throttle, &who, &transfer.password, "password").await?;
     scope
         .write(async |tx| {
-            let owner = auth::lock_user(tx, tx.actor().id).await?;
+            let owner = auth::lock_user(tx, tx.session()?.user).await?;
             let owner = owner
                 .filter(|user| user.role == Role::Owner)
                 .ok_or_else(|| Error::forbidden("tenant.transfer"))?;

@@ -1,6 +1,6 @@
 //! What is sent and shown to manage people, and who may do what to whom.
 use crate::{
-    access::Role,
+    access::{GivenRole, Role},
     domains::auth::service::{User, UserStatus, UserView},
     error::{Error, Result},
     http::MOST_PAGES,
@@ -8,28 +8,6 @@ use crate::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
-
-crate::choice! {
-    /// A role that can be given: ownership is transferred, not given.
-    pub enum GivenRole {
-        /// Reads.
-        Viewer = "viewer",
-        /// Does the daily work.
-        Member = "member",
-        /// Manages people, keys, webhooks and billing.
-        Admin = "admin",
-    }
-}
-
-impl From<GivenRole> for Role {
-    fn from(given: GivenRole) -> Self {
-        match given {
-            GivenRole::Viewer => Self::Viewer,
-            GivenRole::Member => Self::Member,
-            GivenRole::Admin => Self::Admin,
-        }
-    }
-}
 
 crate::body! {
     /// Which people.

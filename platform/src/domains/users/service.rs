@@ -2,14 +2,17 @@
 //! other and sees what it did.
 use super::{
     Manage,
-    model::{GivenRole, InvitationView, InviteUser, InvitedView, ListUsers, ResetView, may_give, may_reach},
+    model::{InvitationView, InviteUser, InvitedView, ListUsers, ResetView, may_give, may_reach},
 };
 use crate::{
-    access::{ActorType, Role, Tx},
+    access::{ActorType, GivenRole, Role, Tx},
     core::Core,
-    domains::auth::service::{
-        self as auth, InvitationMail, PeopleFilter, ResetMail, TokenKind, User, UserDeactivated, UserInvited,
-        UserRoleChanged, UserStatus, UserView,
+    domains::{
+        api_keys::service as api_keys,
+        auth::service::{
+            self as auth, InvitationMail, PeopleFilter, ResetMail, TokenKind, User, UserDeactivated,
+            UserInvited, UserRoleChanged, UserStatus, UserView,
+        },
     },
     error::{Error, Result},
     http::{Id, Page, PageNumber},
@@ -109,7 +112,7 @@ pub async fn change_role(tx: &Tx<Manage>, id: &Id<User>, role: GivenRole) -> Res
     Ok(user)
 }
 
-/// No longer let in: all sessions end with it.
+/// No longer let in: all sessions end with it, and the API keys that they made.
 pub async fn deactivate(tx: &Tx<Manage>, id: &Id<User>) -> Result<User> {
     let actor = tx.role().await?;
     if is_self(tx, id) {
@@ -126,6 +129,7 @@ pub async fn deactivate(tx: &Tx<Manage>, id: &Id<User>) -> Result<User> {
     let user = User { status: UserStatus::Deactivated, updated_at: tx.now(), ..user };
     auth::update_status(tx, user.id, user.status).await?;
     auth::end_all(tx, user.id).await?;
+    api_keys::revoke_all_of(tx, user.id).await?;
     tx.emit(&UserDeactivated(user.clone().into())).await?;
     tx.audit(Entry::new("user.deactivated").on("user", user.id)).await?;
     Ok(user)

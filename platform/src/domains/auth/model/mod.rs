@@ -3,7 +3,7 @@ mod event;
 mod view;
 
 pub use event::{UserDeactivated, UserInvited, UserJoined, UserRoleChanged};
-pub use view::{MeView, MessageView, SessionInfoView, SessionView, TenantView, UserView};
+pub use view::{JwkSetView, MeView, MessageView, SessionInfoView, SessionView, TenantView, UserView};
 
 use crate::{
     access::Role,

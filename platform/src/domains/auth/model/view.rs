@@ -1,6 +1,9 @@
 //! Tenants, users and sessions as the API shows them.
 use super::{SessionInfo, Tenant, User, UserStatus};
-use crate::{access::Role, values::Timestamp};
+use crate::{
+    access::{PublicKey, Role},
+    values::Timestamp,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -140,5 +143,37 @@ impl SessionInfoView {
     pub fn of(session: SessionInfo, asking: Uuid) -> Self {
         let SessionInfo { id, created_at, last_used_at, expires_at, ip, user_agent } = session;
         Self { id, created_at, last_used_at, expires_at, ip, user_agent, current: id == asking }
+    }
+}
+
+/// A set of public keys (RFC 7517, section 5).
+#[derive(Serialize, ToSchema)]
+#[schema(as = JwkSet)]
+pub struct JwkSetView {
+    /// The one that signs now, and those that still verify.
+    pub keys: Vec<JwkView>,
+}
+
+/// A public key of Ed25519 (RFC 8037, section 2).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Jwk)]
+pub struct JwkView {
+    /// Always `OKP`.
+    kty: &'static str,
+    /// Always `Ed25519`.
+    crv: &'static str,
+    /// Always `EdDSA`.
+    alg: &'static str,
+    /// Always `sig`.
+    r#use: &'static str,
+    /// As in the header of tokens: its thumbprint (RFC 7638).
+    kid: String,
+    /// The key.
+    x: String,
+}
+
+impl From<&PublicKey> for JwkView {
+    fn from(key: &PublicKey) -> Self {
+        Self { kty: "OKP", crv: "Ed25519", alg: "EdDSA", r#use: "sig", kid: key.id(), x: key.x() }
     }
 }

@@ -22,7 +22,7 @@ use super::{
     store::{self, NewSession},
 };
 use crate::{
-    access::{Caller, Role, Tx},
+    access::{Role, Session, Tx},
     core::Core,
     data::{Mode, SystemReason, TenantConn, new_id},
     error::{Code, Error, Result},
@@ -119,9 +119,7 @@ async fn sign_in(core: &Core, login: &Login, origin: &Origin) -> Result<SessionV
     };
     let verdict = core.passwords.verify(login.password.expose(), stored.clone()).await?;
     let (Some(stored), Some(UserStatus::Active), true) = (stored, status, verdict != Verdict::Wrong) else {
-        if known_tenant {
-            note_failure(core, tenant, user_id, &email, origin).await?;
-        }
+        note_failure(core, known_tenant.then_some(tenant), user_id, &email, origin).await?;
         return Err(refused());
     };
     let renewed = match verdict {
@@ -145,14 +143,24 @@ async fn sign_in(core: &Core, login: &Login, origin: &Origin) -> Result<SessionV
     issued.view(core, user, tenant, now)
 }
 
-/// Tenants see who tried: the address as it was given, and whose it is, if it is anybody's.
-async fn note_failure(core: &Core, tenant: Uuid, user_id: Uuid, email: &str, origin: &Origin) -> Result<()> {
+/// Tenants see who tried: the address as it was given, and whose it is, if it is anybody's. Where there is no tenant the
+/// database is asked all the same, for a change of nothing: so a refusal waits for it as often in each case.
+async fn note_failure(
+    core: &Core,
+    tenant: Option<Uuid>,
+    user_id: Uuid,
+    email: &str,
+    origin: &Origin,
+) -> Result<()> {
     let mut entry = Entry::new("auth.login_failed").with(json!({ "email": email }));
     if !user_id.is_nil() {
         entry = entry.on("user", user_id);
     }
-    let record = async |conn: &TenantConn| audit::record(conn, origin, &entry).await;
-    core.db.as_tenant(SystemReason::Login, tenant, core.clock.now(), record).await
+    let record = async |conn: &TenantConn| match tenant {
+        Some(_) => audit::record(conn, origin, &entry).await,
+        None => store::note_login(conn, user_id, "").await.map(drop),
+    };
+    core.db.as_tenant(SystemReason::Login, tenant.unwrap_or_default(), core.clock.now(), record).await
 }
 
 /// Ends the session of a refresh token. What is no token, or a dead one, is as good.
@@ -169,7 +177,7 @@ pub async fn logout(core: &Core, token: &str) -> Result<()> {
 
 /// One's own profile.
 pub async fn me(tx: &Tx<Profile>) -> Result<(User, Tenant)> {
-    person(tx, tx.actor().id).await
+    person(tx, tx.session()?.user).await
 }
 
 async fn person(conn: &TenantConn, user: Uuid) -> Result<(User, Tenant)> {
@@ -200,9 +208,9 @@ struct Issued {
 
 impl Issued {
     fn view(self, core: &Core, user: User, tenant: Tenant, now: Timestamp) -> Result<SessionView> {
-        let caller = Caller { tenant: tenant.id, user: user.id, session: self.session_id };
+        let session = Session { tenant: tenant.id, user: user.id, id: self.session_id };
         Ok(SessionView {
-            access_token: core.tokens.issue(caller, now)?,
+            access_token: core.tokens.issue(session, now)?,
             refresh_token: self.token.text(),
             token_type: "bearer",
             expires_in: core.tokens.lifetime().as_secs(),

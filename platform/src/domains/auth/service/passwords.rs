@@ -8,7 +8,7 @@ use super::{
     ResetMail, end_all,
 };
 use crate::{
-    access::Scope,
+    access::{Scope, Session},
     core::Core,
     data::{Mode, SystemReason, TenantConn},
     error::{Code, Error, Result},
@@ -65,18 +65,18 @@ pub async fn change_password(
     throttle: &Throttle,
     change: ChangePassword,
 ) -> Result<()> {
-    let who = scope.read(async |tx| confirmable(tx, tx.actor().id).await).await?;
+    let who = scope.read(async |tx| confirmable(tx, tx.session()?.user).await).await?;
     let compared = confirm(core, throttle, &who, &change.current_password, "current_password").await?;
     check_policy(&change.new_password, &who.email, "new_password")?;
     let hash = core.passwords.hash(change.new_password.expose()).await?;
     scope
         .write(async |tx| {
-            let id = tx.actor().id;
+            let Session { user: id, id: session, .. } = tx.session()?;
             if !store::change_password(tx, id, &compared, &hash).await? {
                 return Err(Error::field("current_password", "is not your password"));
             }
             store::drop_tokens(tx, id).await?;
-            store::end_sessions_but(tx, id, tx.session_id()).await?;
+            store::end_sessions_but(tx, id, session).await?;
             tx.audit(Entry::new("auth.password_changed").on("user", id)).await
         })
         .await

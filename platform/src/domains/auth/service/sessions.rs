@@ -5,7 +5,7 @@ use super::super::{
     store,
 };
 use crate::{
-    access::Tx,
+    access::{Session, Tx},
     data::TenantConn,
     error::Result,
     http::{Id, Page, PageNumber},
@@ -17,15 +17,15 @@ use uuid::Uuid;
 /// The live sessions of the caller.
 pub async fn sessions(tx: &Tx<Profile>, query: &ListSessions) -> Result<Page<SessionInfoView>> {
     let number = PageNumber::new(query.page, query.per_page);
-    let (sessions, total) = store::live_sessions(tx, tx.actor().id, number.limit(), number.offset()).await?;
-    let current = tx.session_id();
+    let Session { user, id: current, .. } = tx.session()?;
+    let (sessions, total) = store::live_sessions(tx, user, number.limit(), number.offset()).await?;
     Ok(number
         .page(sessions.into_iter().map(|session| SessionInfoView::of(session, current)).collect(), total))
 }
 
 /// Ends one of the caller's sessions.
 pub async fn end_session(tx: &Tx<Profile>, id: &Id<SessionInfo>) -> Result<()> {
-    if !store::end_own_session(tx, tx.actor().id, id.uuid()).await? {
+    if !store::end_own_session(tx, tx.session()?.user, id.uuid()).await? {
         return Err(id.not_found());
     }
     tx.audit(Entry::new("auth.session_ended").on("session", id.uuid())).await
@@ -33,9 +33,10 @@ pub async fn end_session(tx: &Tx<Profile>, id: &Id<SessionInfo>) -> Result<()> {
 
 /// Ends all of the caller's sessions but the one that asks.
 pub async fn end_other_sessions(tx: &Tx<Profile>) -> Result<()> {
-    let ended = store::end_sessions_but(tx, tx.actor().id, tx.session_id()).await?;
-    let entry = Entry::new("auth.session_ended").on("user", tx.actor().id);
-    tx.audit(entry.with(json!({ "sessions": ended, "all_but": tx.session_id() }))).await
+    let Session { user, id: current, .. } = tx.session()?;
+    let ended = store::end_sessions_but(tx, user, current).await?;
+    let entry = Entry::new("auth.session_ended").on("user", user);
+    tx.audit(entry.with(json!({ "sessions": ended, "all_but": current }))).await
 }
 
 /// Ends every session of a person, in the transaction of what calls for it, and kills the tokens that could begin one.
