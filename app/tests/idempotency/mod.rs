@@ -127,12 +127,15 @@ async fn another_request_with_the_key_is_refused() {
 async fn a_key_is_its_callers_and_its_paths() {
     let (app, acme) = probing().await;
     let globex = app.tenant("globex").await;
+    let (program, other) = (acme.program(&app, "member").await, acme.program(&app, "admin").await);
     let mut ids = std::collections::BTreeSet::new();
-    for person in [&acme.member, &acme.admin, &globex.member, &globex.owner] {
-        let placed = person.post_once("/orders", KEY, order()).await.created();
-        ids.insert(placed["id"].as_str().unwrap().to_owned());
+    let callers: [&Client; 6] = [&acme.member, &acme.owner, &program, &other, &globex.member, &globex.owner];
+    for caller in callers {
+        let first = caller.post_once("/orders", KEY, order()).await;
+        replayed(&first, &caller.post_once("/orders", KEY, order()).await);
+        ids.insert(first.created()["id"].as_str().unwrap().to_owned());
     }
-    assert_eq!(ids.len(), 4, "each caller has keys of their own");
+    assert_eq!(ids.len(), 6, "each caller has keys of their own");
     tried(&acme.member, KEY, "created").await.created();
     let (one, other) = ("0192f0c1-2a3b-7c4d-8e5f-000000000001", "0192f0c1-2a3b-7c4d-8e5f-000000000002");
     let touch = async |id: &str| {
@@ -145,7 +148,7 @@ async fn a_key_is_its_callers_and_its_paths() {
     replayed(&first, &touch(&one.replace('-', "%2D")).await); // another way to write the same path
     assert_eq!(touch(other).await.header("idempotency-replayed"), "");
     assert_eq!(notes(&app).await, 3);
-    assert_eq!(app.database.count("idempotency_keys").await, 7);
+    assert_eq!(app.database.count("idempotency_keys").await, 9);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,4 +280,9 @@ async fn session_and_role_are_asked_before_any_answer_is_given_again() {
     app.database.execute(&format!("UPDATE users SET status = 'deactivated' WHERE id = {id}")).await;
     acme.member.post_once("/orders", KEY, order()).await.refused(401, "UNAUTHORIZED");
     assert_eq!(app.database.count("orders").await, 1);
+
+    let program = acme.program(&app, "member").await;
+    program.post_once("/orders", KEY, order()).await.created();
+    app.database.execute("UPDATE api_keys SET revoked_at = created_at").await;
+    program.post_once("/orders", KEY, order()).await.refused(401, "UNAUTHORIZED");
 }

@@ -16,6 +16,7 @@ use crate::{
         idempotency::{self, Request, Standing},
         secret,
     },
+    values::Timestamp,
 };
 use axum::response::IntoResponse;
 use futures_util::{
@@ -57,7 +58,8 @@ impl<P: Permission> Scope<P> {
     /// same at each attempt of a request, and `finish` in the transaction that keeps the answer.
     ///
     /// A copy that comes meanwhile waits for the answer, and is 409 after two seconds. If `call` fails, the key is free
-    /// at once; if its holder dies, after 60 seconds. A holder that was overtaken changes nothing.
+    /// at once; if its holder dies, after 60 seconds. Whoever takes it then begins with `prepare`, whose work may so be
+    /// there already. A holder that was overtaken changes nothing.
     pub async fn reserve_once<A: IntoResponse, B, C>(
         &self,
         key: &OnceKey,
@@ -70,27 +72,9 @@ impl<P: Permission> Scope<P> {
             let called = call(prepared, &secret::encode(&secret::random()?)).await?;
             return self.write(async |tx| finish(tx, called).await).await.map(Replayable::fresh);
         };
-        let began = Instant::now();
-        let (tx, request, since) = loop {
-            let tx = Tx::open(self, Mode::Write);
-            let request = of_caller(&tx, keyed);
-            if idempotency::claim(&tx, &request).await.map_err(in_flight)? {
-                let since = tx.now();
-                break (tx, request, since);
-            }
-            match idempotency::standing(&tx, &request).await? {
-                Standing::Answered(sealed) => return self.again(&request, &sealed),
-                Standing::Reused => return Err(reused()),
-                Standing::Free { since } => {
-                    let since = since.unwrap_or_else(|| tx.now());
-                    break (tx, request, since);
-                }
-                Standing::Held if began.elapsed() >= LOCK_TIMEOUT => return Err(under_way()),
-                Standing::Held => {
-                    drop(tx);
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
+        let (tx, request, since) = match self.take(keyed).await? {
+            Either::Left(answer) => return Ok(answer),
+            Either::Right(taken) => taken,
         };
         let (attempt, savepoint, prepared) =
             join!(idempotency::reserve(&tx, &request, since), tx.conn.savepoint(), prepare(&tx));
@@ -113,6 +97,29 @@ impl<P: Permission> Scope<P> {
             let _ = self.write(async |tx| idempotency::release(tx, &request, attempt).await).await;
         }
         answer
+    }
+
+    /// A transaction that may reserve the key, and since when the key is known; or the answer that is there already.
+    async fn take<A>(&self, keyed: &Keyed) -> Result<Either<Replayable<A>, (Tx<P>, Request, Timestamp)>> {
+        let began = Instant::now();
+        loop {
+            let tx = Tx::open(self, Mode::Write);
+            let request = of_caller(&tx, keyed);
+            let now = tx.now();
+            if idempotency::claim(&tx, &request).await.map_err(in_flight)? {
+                return Ok(Either::Right((tx, request, now)));
+            }
+            match idempotency::standing(&tx, &request).await? {
+                Standing::Answered(sealed) => return self.again(&request, &sealed).map(Either::Left),
+                Standing::Free { since } => return Ok(Either::Right((tx, request, since.unwrap_or(now)))),
+                Standing::Reused => return Err(reused()),
+                Standing::Held if began.elapsed() >= LOCK_TIMEOUT => return Err(under_way()),
+                Standing::Held => {
+                    drop(tx);
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
     }
 
     async fn finish<A: IntoResponse>(
@@ -148,6 +155,7 @@ impl<P: Permission> Scope<P> {
                 match standing? {
                     Standing::Answered(sealed) => self.again(request, &sealed),
                     Standing::Reused => Err(reused()),
+                    // one that is free was reserved, and is for `reserve_once` to take
                     Standing::Held | Standing::Free { .. } => Err(under_way()),
                 }
             }
