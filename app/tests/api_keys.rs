@@ -351,6 +351,22 @@ async fn keys_count_for_their_tenant_and_made_up_ones_for_nobody() {
     owner.get("/orders").await.refused(429, "RATE_LIMITED");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_revoked_counts_for_nobody() {
+    let app = TestApp::start_with(limited()).await;
+    let owner = app.tenant_of_one("acme").await;
+    let made = owner.post("/api-keys", key("viewer")).await.created()["data"].take();
+    let program = app.with_token(made["key"].as_str().unwrap());
+    program.get("/orders").await.ok();
+    owner.delete(&format!("/api-keys/{}", made["id"].as_str().unwrap())).await.status(204);
+    for _ in 0..40 {
+        program.get("/orders").await.refused(401, "UNAUTHORIZED");
+    }
+    let answer = owner.get("/orders").await;
+    assert!(answer.header("ratelimit").starts_with("\"tenant\";r=15;"), "{}", answer.header("ratelimit"));
+    answer.ok();
+}
+
 async fn until_limited(client: &Client) -> usize {
     for tried in 0..1000 {
         let answer = client.get("/orders").await;

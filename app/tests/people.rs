@@ -286,6 +286,27 @@ async fn an_admin_lets_somebody_set_a_new_password() {
     anyone.post("/auth/password/reset", reset(&late["data"]["token"])).await.invalid(&["token"]);
 }
 
+/// Or an admin could keep a token of a member, and be the owner once the member is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_given_for_a_member_ends_when_they_rise() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let reset = async |of: &Person| {
+        let path = format!("/users/{}/password-reset", of.user_id);
+        acme.admin.post_empty(&path).await.ok()["data"]["token"].take()
+    };
+    let (members, viewers) = (reset(&acme.member).await, reset(&acme.viewer).await);
+    acme.owner.post("/tenant/transfer-ownership", transfer(acme.member.user_id, PASSWORD)).await.ok();
+    acme.member.patch(&format!("/users/{}/role", acme.viewer.user_id), role("admin")).await.ok();
+    for token in [members, viewers] {
+        let body = json!({ "token": token, "new_password": "a word of my own" });
+        app.anyone().post("/auth/password/reset", body).await.invalid(&["token"]);
+    }
+    for person in [&acme.member, &acme.viewer] {
+        person.get("/auth/me").await.ok();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_forgot_is_answered_alike() {
     let app = TestApp::start().await;

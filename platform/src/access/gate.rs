@@ -77,7 +77,12 @@ impl Gate for AccessGate {
     }
 
     fn admit(&self, row: Option<Row<'_>>) -> Result<()> {
-        let row = row.ok_or_else(|| refused("no such live session or key"))?;
+        let Some(row) = row else {
+            if let Caller::ApiKey(key) = &self.caller {
+                self.core.known_keys.forget(&key.hash); // whoever still has it shall not count for the tenant
+            }
+            return Err(refused("no such live session or key"));
+        };
         let plan = row.word(0, |word| Some(Plan::of_word(word)))?;
         let person = row.word(1, Role::from_word)?;
         let role = match self.caller {

@@ -1,5 +1,5 @@
-//! The API keys that this node has met. A key names its tenant, and nobody has signed that: only one that was once found
-//! in the database counts against its tenant's limit before the database is asked again.
+//! The API keys that this node has met. A key names its tenant, and nobody has signed that: only one that was found
+//! in the database lately, and held, counts against its tenant's limit before the database is asked again.
 use super::recent::Recent;
 use crate::values::Timestamp;
 use std::{
@@ -37,6 +37,11 @@ impl KnownKeys {
         self.all().put(hash.to_vec(), now);
     }
 
+    /// It holds no longer.
+    pub fn forget(&self, hash: &Vec<u8>) {
+        self.all().remove(hash);
+    }
+
     /// Whether the use of a known key is to be written down now: true once in each minute.
     pub fn is_due(&self, hash: &Vec<u8>, now: Timestamp) -> bool {
         let mut all = self.all();
@@ -61,5 +66,7 @@ mod tests {
         assert!(keys.knows(&key));
         let noted: Vec<_> = [0, 1, 59, 60, 61, 119, 200].map(|s| keys.is_due(&key, at(s))).to_vec();
         assert_eq!(noted, [true, false, false, true, false, false, true]);
+        keys.forget(&key);
+        assert!(!keys.knows(&key));
     }
 }

@@ -32,6 +32,12 @@ impl<K: Hash + Eq + Clone, V: Copy> Recent<K, V> {
         }
         self.young.insert(key, value);
     }
+
+    /// Forgets a key.
+    pub fn remove(&mut self, key: &K) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
 }
 
 #[cfg(test)]
@@ -49,5 +55,7 @@ mod tests {
         }
         assert_eq!(recent.get(&1), None);
         assert_eq!(recent.get(&999), Some('y'));
+        recent.remove(&0);
+        assert_eq!(recent.get(&0), None);
     }
 }

@@ -57,9 +57,11 @@ pub async fn find_tenant(conn: &TenantConn) -> Result<Tenant> {
     store::tenant(conn).await
 }
 
-/// Gives a person another role, from now on.
+/// Gives a person another role, from now on. Who was given a token to set their password anew may have had the rank for
+/// who they were, and not have it for who they are now: it ends.
 pub async fn update_role(conn: &TenantConn, id: Uuid, role: Role) -> Result<()> {
-    store::update_role(conn, id, role, conn.now()).await
+    store::update_role(conn, id, role, conn.now()).await?;
+    store::drop_token(conn, id, TokenKind::PasswordReset).await
 }
 
 /// Puts a person elsewhere, from now on.

@@ -171,6 +171,12 @@ pub async fn take_token(conn: &TenantConn, kind: TokenKind, hash: &[u8]) -> Resu
     conn.fetch_optional(sql, &[&kind.as_str(), &hash, &conn.now()]).await
 }
 
+/// No token of this kind and person lives on.
+pub async fn drop_token(conn: &TenantConn, user: Uuid, kind: TokenKind) -> Result<()> {
+    let sql = sql!("DELETE FROM user_tokens WHERE tenant_id = $1 AND user_id = $2 AND kind = $3");
+    conn.execute(sql, &[&user, &kind.as_str()]).await.map(drop)
+}
+
 /// No token of this person lives on.
 pub async fn drop_tokens(conn: &TenantConn, user: Uuid) -> Result<()> {
     conn.execute(sql!("DELETE FROM user_tokens WHERE tenant_id = $1 AND user_id = $2"), &[&user])
