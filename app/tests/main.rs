@@ -9,6 +9,7 @@ mod api_keys;
 mod architecture;
 mod auth;
 mod cli;
+mod deployment;
 mod egress;
 mod errors;
 mod flights;
