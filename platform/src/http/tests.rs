@@ -146,7 +146,9 @@ proptest! {
         let text = String::from_utf8_lossy(&kind).to_ascii_lowercase();
         let is_json = text.split(';').next().unwrap().trim() == "application/json";
         prop_assert!(is_json || media_type(&headers).is_err(), "{text}");
-        prop_assert!(media_type(&headers).is_err() || !text.contains("utf-16"), "{text}");
+        let charset = text.split(';').nth(1).and_then(|parameter| parameter.trim().strip_prefix("charset="));
+        let is_utf8 = charset.is_none_or(|charset| charset.trim_matches('"') == "utf-8");
+        prop_assert!(is_utf8 || media_type(&headers).is_err(), "{text}");
     }
 
     #[test]
