@@ -14,6 +14,7 @@ mod egress;
 mod errors;
 mod flights;
 mod guards;
+mod hardening;
 mod idempotency;
 mod input;
 mod isolation;

@@ -34,6 +34,34 @@ pub struct PostgresTarget {
     pub(super) root_certificate: Option<PathBuf>,
 }
 
+impl DatabaseTarget {
+    /// The password that it is reached with.
+    pub(crate) fn password(&self) -> Option<&[u8]> {
+        match self {
+            Self::Postgres(target) => target.config.get_password(),
+            Self::Sqlite(_) => None,
+        }
+    }
+
+    /// Whether statements and rows pass a network without TLS.
+    pub(crate) fn crosses_a_network_in_the_clear(&self) -> bool {
+        use tokio_postgres::config::Host;
+        let Self::Postgres(target) = self else { return false };
+        let remote = |host: &Host| match host {
+            Host::Tcp(name) => !is_loopback(name),
+            #[cfg(unix)]
+            Host::Unix(_) => false,
+        };
+        !target.tls && target.config.get_hosts().iter().any(remote)
+    }
+}
+
+/// Whether a host of a URL is this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let plain = host.trim_matches(['[', ']']);
+    plain == "localhost" || plain.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
 impl std::fmt::Debug for DatabaseTarget {
     /// Without the password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
