@@ -71,9 +71,6 @@ pub(crate) fn run(app: &App) -> ExitCode {
         return print(&document);
     }
     telemetry::start(config.log_format, &config.log_filter, colours());
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return refuse(&[format!("cannot start: {e}")]),
