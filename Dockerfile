@@ -1,5 +1,5 @@
 # The binary, what it is linked to, certificates and a health check: no distribution, no package manager.
-# docs/operations.md, "In containers", says how to run it; docs/decisions/0019 why it is made this way.
+# docs/deployment.md, "In containers", says how to run it; docs/decisions/0019 why it is made this way.
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 COPY . .
