@@ -10,6 +10,7 @@ mod architecture;
 mod auth;
 mod cli;
 mod deployment;
+mod documents;
 mod egress;
 mod errors;
 mod flights;
