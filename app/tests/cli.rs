@@ -77,32 +77,6 @@ impl Running {
         Self { child, port, banner }
     }
 
-    /// Serves with these variables, on a free port; its log, in JSON, is the file `log` in the folder.
-    pub fn serve(folder: &Folder, variables: &[(&str, &str)]) -> Self {
-        let path = folder.0.join("log");
-        let mut child = folder
-            .tenantry(
-                &["serve"],
-                &[&[("PORT", "0"), ("LOG_FORMAT", "json"), ("SECRET_KEY", SECRET)], variables].concat(),
-            )
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(&path).unwrap())
-            .spawn()
-            .unwrap();
-        let began = Instant::now();
-        loop {
-            let log = std::fs::read_to_string(&path).unwrap();
-            let address =
-                log.split("\"address\":\"127.0.0.1:").nth(1).and_then(|rest| rest.split('"').next());
-            if let Some(port) = address.and_then(|port| port.parse().ok()) {
-                return Self { child, port, banner: String::new() };
-            }
-            let ended = child.try_wait().unwrap();
-            assert!(ended.is_none() && began.elapsed() < Duration::from_secs(20), "{ended:?} {log}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
     /// Status and body, over a real socket.
     pub fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
