@@ -14,10 +14,10 @@ use std::{
 const SECRET: &str = "c2VjcmV0IG9mIGEgdGVzdCwgbG9uZyBlbm91Z2ggMTIzNDU2";
 
 /// An empty folder to work in.
-struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let path =
             std::env::temp_dir().join(format!("tenantry-cli-{}", tenantry::uuid::Uuid::new_v4().simple()));
         std::fs::create_dir(&path).unwrap();
@@ -36,7 +36,7 @@ impl Folder {
         command
     }
 
-    fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    pub fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         self.tenantry(arguments, variables).output().unwrap()
     }
 }
@@ -48,15 +48,15 @@ impl Drop for Folder {
 }
 
 /// A service that was started and is stopped at the end, whatever happens.
-struct Running {
+pub struct Running {
     child: Child,
-    port: u16,
+    pub port: u16,
     banner: String,
 }
 
 impl Running {
     /// Starts the demo on a free port and reads its banner.
-    fn demo(folder: &Folder) -> Self {
+    pub fn demo(folder: &Folder) -> Self {
         let mut child = folder
             .tenantry(&[], &[("PORT", "0")])
             .stdout(Stdio::piped())
@@ -78,7 +78,7 @@ impl Running {
     }
 
     /// Status and body, over a real socket.
-    fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
+    pub fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let authorization = token.map_or(String::new(), |token| format!("authorization: Bearer {token}\r\n"));
         write!(
@@ -104,7 +104,7 @@ impl Running {
         serde_json::from_str::<Value>(&body).unwrap()["data"].take()
     }
 
-    fn token(&self, tenant: &str, role: &str) -> String {
+    pub fn token(&self, tenant: &str, role: &str) -> String {
         self.session(tenant, role)["access_token"].as_str().unwrap().to_owned()
     }
 
@@ -114,7 +114,7 @@ impl Running {
     }
 
     /// Ends it as a service manager does; answers its exit code.
-    fn stop(mut self) -> Option<i32> {
+    pub fn stop(mut self) -> Option<i32> {
         self.signal("-TERM");
         let began = Instant::now();
         loop {
@@ -134,7 +134,7 @@ impl Drop for Running {
     }
 }
 
-fn lines(bytes: &[u8]) -> Vec<String> {
+pub fn lines(bytes: &[u8]) -> Vec<String> {
     String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect()
 }
 

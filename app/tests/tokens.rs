@@ -22,7 +22,7 @@ fn decode(part: &str) -> Value {
 }
 
 /// The header and the claims of a token.
-fn parts(token: &str) -> (Value, Value) {
+pub fn parts(token: &str) -> (Value, Value) {
     let mut parts = token.split('.');
     (decode(parts.next().unwrap()), decode(parts.next().unwrap()))
 }
@@ -39,7 +39,7 @@ fn with(over: &Value, changes: &Value) -> Value {
     object
 }
 
-fn hs256(key: &[u8], signed: &str) -> Vec<u8> {
+pub fn hs256(key: &[u8], signed: &str) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     mac.update(signed.as_bytes());
     mac.finalize().into_bytes().to_vec()
@@ -57,7 +57,7 @@ fn hs512(key: &[u8], signed: &str) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-fn token(header: &Value, claims: &Value, sign: impl Fn(&[u8], &str) -> Vec<u8>) -> String {
+pub fn token(header: &Value, claims: &Value, sign: impl Fn(&[u8], &str) -> Vec<u8>) -> String {
     let signed = format!("{}.{}", encode(header.to_string()), encode(claims.to_string()));
     let signature = sign(SECRET_KEY.as_bytes(), &signed);
     format!("{signed}.{}", encode(signature))
@@ -168,6 +168,20 @@ async fn another_algorithm_or_another_key_is_refused() {
         hs256(b"another secret of sufficient length!", signed)
     });
     forge.refuses("a key that the token brings along", &own_key).await;
+    // nobody fetches a key from where a token says it is, or takes it for a file or a query
+    for (name, value) in [
+        ("jku", json!("http://127.0.0.1:9/jwks.json")),
+        ("x5u", json!("http://127.0.0.1:9/cert.pem")),
+        ("x5c", json!(["MIIB"])),
+        ("kid", json!("../../dev/null")),
+        ("kid", json!("' OR '1'='1")),
+        ("kid", json!("http://127.0.0.1:9/key")),
+    ] {
+        let pointed = token(&with(&forge.header, &json!({ name: value })), &forge.claims, |_, signed| {
+            hs256(b"", signed)
+        });
+        forge.refuses(&format!("{name}: {value}"), &pointed).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,8 +53,8 @@ pub(crate) fn run(app: &App) -> ExitCode {
         Err(faults) => return refuse(&faults),
     };
     if matches!(command, Command::Config) {
-        let (_, faults, settings) = Config::read(&environment);
-        return show(&settings, &faults);
+        let (config, faults, settings) = Config::read(&environment);
+        return show(&settings, &config.warnings, &faults);
     }
     let loaded = match command {
         Command::Migrate { .. } | Command::Seed => Config::load_without_key(&environment),
@@ -124,11 +124,14 @@ async fn seed(app: &App, config: &Config) -> Result<(), Faults> {
     Ok(())
 }
 
-fn show(settings: &[Setting], faults: &[String]) -> ExitCode {
+fn show(settings: &[Setting], warnings: &[String], faults: &[String]) -> ExitCode {
     let width = settings.iter().map(|s| s.name.len()).max().unwrap_or_default();
     let line =
         |s: &Setting| format!("{:width$}  {}{}\n", s.name, s.shown, if s.set { "" } else { "  (default)" });
     print(&settings.iter().map(line).collect::<String>());
+    for warning in warnings {
+        let _ = writeln!(std::io::stderr(), "warning: {warning}");
+    }
     if faults.is_empty() { ExitCode::SUCCESS } else { refuse(faults) }
 }
 

@@ -5,6 +5,7 @@ mod limits;
 mod listen;
 mod log;
 mod mail;
+mod production;
 mod reader;
 mod settings;
 #[cfg(test)]

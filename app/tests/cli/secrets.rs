@@ -155,6 +155,10 @@ async fn no_secret_and_no_address_is_in_the_most_talkative_log() {
     assert!(requests.len() > 30 && log.contains(r#""target":"tenantry::sql""#), "{}", requests.len());
     let by_key = requests.iter().find(|line| line.contains(&format!(r#""api_key":"{key}""#))).unwrap();
     assert!(by_key.contains(r#""tenant":""#) && !by_key.contains(r#""user":""#), "{by_key}");
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert!(line["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{line}");
+    }
     assert!(canaries.len() > 40, "{}", canaries.len());
     for canary in canaries {
         assert!(canary.len() >= 4, "{canary}");

@@ -105,7 +105,33 @@ async fn a_common_password_or_one_with_ones_own_name_is_refused() {
     // with whatever else is wrong
     let wrong = json!({ "email": "grace@initech.test", "password": "amazing grace", "tenant_slug": "api", "full_name": "", "role": "owner" });
     scene.register_with(wrong).await.invalid(&["password", "tenant_slug", "full_name", "role"]);
+    for password in
+        ["initech1", "Initech-2026", "!!INITECH!!", "2026.initech.2026", "tenantry", "Tenantry123"]
+    {
+        scene.register_with(json!({ "password": password })).await.invalid(&["password"]);
+        let made = json!({ "tenant_slug": null, "tenant_name": "Ini Tech", "password": password });
+        scene.register_with(made).await.invalid(&["password"]);
+    }
     scene.untouched().await;
+    let session =
+        scene.register_with(json!({ "tenant_slug": "initech-one", "password": "initech and more" })).await;
+    let owner = scene.app.with_token(session.created()["data"]["access_token"].as_str().unwrap());
+    let change = |to: &str| json!({ "current_password": "initech and more", "new_password": to });
+    for to in ["Initech-One-1", "tenantry!"] {
+        owner.post("/auth/password/change", change(to)).await.invalid(&["new_password"]);
+    }
+    let invitation = json!({ "email": "bo@initech.test", "full_name": "Bo", "role": "viewer" });
+    let invited = owner.post("/users", invitation).await.created();
+    let token = &invited["data"]["invitation"]["token"];
+    let accept = |password: &str| json!({ "token": token, "password": password });
+    let anyone = scene.app.anyone();
+    anyone.post("/auth/invitations/accept", accept("initechone")).await.invalid(&["password"]);
+    anyone.post("/auth/invitations/accept", accept("initech one, and so on")).await.created();
+    let id = invited["data"]["id"].as_str().unwrap();
+    let reset = owner.post_empty(&format!("/users/{id}/password-reset")).await.ok()["data"]["token"].clone();
+    let body = |password: &str| json!({ "token": reset, "new_password": password });
+    anyone.post("/auth/password/reset", body("initech-one-77")).await.invalid(&["new_password"]);
+    anyone.post("/auth/password/reset", body("another of my own")).await.ok();
     // three characters may well occur
     scene
         .register_with(json!({ "email": "ada@initech.test", "password": "a cascade of adages" }))

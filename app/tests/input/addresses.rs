@@ -177,6 +177,7 @@ async fn parameters_that_are_unknown_repeated_or_wrong_are_named() {
         ("created_after=2026-01-31", vec!["created_after"]),
         ("created_before=2026-02-30T00:00:00Z", vec!["created_before"]),
         ("created_before=2026-01-31T09:30:00", vec!["created_before"]),
+        ("created_after=2026-02-01T00:00:00Z&created_before=2026-01-31T00:00:00Z", vec!["created_before"]),
         (
             "limit=0&status=x&customer_id=y&created_after=z&page=2&page=3",
             vec!["limit", "status", "customer_id", "created_after", "page", "page"],

@@ -1,6 +1,7 @@
 //! Whatever is sent: never a 5xx, and always a success or a whole error document.
 use super::Scene;
-use crate::support::http::Answer;
+use crate::{support::http::Answer, tokens};
+use axum::http::HeaderValue;
 use proptest::{
     collection::vec,
     prelude::{Just, Strategy, any},
@@ -168,6 +169,10 @@ fn is_well_formed(answer: Answer) {
         assert!(answer.json().is_object(), "{}: {}", answer.asked, answer.text());
         return;
     }
+    if status == 304 {
+        assert!(answer.bytes.is_empty(), "{}: {}", answer.asked, answer.text());
+        return;
+    }
     let code = answer.json()["code"].as_str().unwrap_or_default().to_owned();
     let known = Code::ALL.into_iter().find(|known| known.name() == code);
     assert!(
@@ -248,4 +253,106 @@ async fn any_credential_gets_an_answer() {
     });
     let credentials = prop_oneof![mutants, "[ -~]{0,40}"];
     assert_holds(400, credentials, async |token: String| scene.app.with_token(&token).get("/auth/me").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_claims_under_the_right_key_get_an_answer() {
+    let scene = Scene::start().await;
+    let (header, claims) = tokens::parts(&scene.acme.member.access_token);
+    let names = [
+        "sub",
+        "tenant_id",
+        "sid",
+        "type",
+        "iat",
+        "nbf",
+        "exp",
+        "jti",
+        "iss",
+        "aud",
+        "role",
+        "alg",
+        "typ",
+        "kid",
+    ];
+    let change = ((0..names.len()).prop_map(move |i| names[i]), value());
+    assert_holds(400, vec(change, 1..3), async |changes: Vec<(&str, Value)>| {
+        let (mut header, mut claims) = (header.clone(), claims.clone());
+        for (name, value) in changes {
+            let part = if ["alg", "typ", "kid"].contains(&name) { &mut header } else { &mut claims };
+            part[name] = value;
+        }
+        let answer =
+            scene.app.with_token(&tokens::token(&header, &claims, tokens::hs256)).get("/auth/me").await;
+        if answer.status == 200 {
+            assert_eq!(answer.json()["data"]["id"], json!(scene.acme.member.user_id), "{claims}");
+            assert_eq!(answer.json()["data"]["role"], "member", "{claims}");
+        }
+        answer
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_refresh_token_gets_an_answer_and_ends_no_session() {
+    let scene = Scene::start().await;
+    let token = scene.acme.member.refresh_token.clone();
+    let mutants = (any::<Index>(), any::<Index>(), "[A-Za-z0-9_=.-]").prop_map(move |(from, to, with)| {
+        let (a, b) = (from.index(token.len()), to.index(token.len()));
+        format!("{}{with}{}", &token[..a.min(b)], &token[a.max(b) + 1..])
+    });
+    let right = scene.acme.member.refresh_token.clone();
+    let tokens =
+        prop_oneof![3 => mutants, 1 => ".{1,60}"].prop_filter("a mutant", move |text| *text != right);
+    assert_holds(300, tokens, async |token: String| {
+        let answer = scene.app.anyone().post("/auth/refresh", json!({ "refresh_token": token })).await;
+        assert!(!answer.status.is_success(), "{token}");
+        answer
+    });
+    scene.acme.member.get("/auth/me").await.ok();
+    let right = json!({ "refresh_token": scene.acme.member.refresh_token });
+    scene.app.anyone().post("/auth/refresh", right).await.ok();
+}
+
+/// Headers that something reads, and what they may hold: visible ASCII, blanks, and bytes that are no ASCII.
+const HEADERS: [&str; 16] = [
+    "authorization",
+    "x-forwarded-for",
+    "forwarded",
+    "x-request-id",
+    "if-match",
+    "if-none-match",
+    "content-type",
+    "content-encoding",
+    "accept",
+    "origin",
+    "access-control-request-method",
+    "idempotency-key",
+    "user-agent",
+    "x-http-method-override",
+    "x-tenant-id",
+    "stripe-signature",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_header_gets_an_answer() {
+    let scene = Scene::start().await;
+    let byte = prop_oneof![8 => 0x20..0x7f_u8, 1 => Just(b'\t'), 1 => 0x80..=0xff_u8];
+    let words =
+        ["*", "\"1\"", "W/\"1\"", "10.0.0.1", "application/json", "gzip", "null", "Bearer ", "bytes=0-"];
+    let held =
+        prop_oneof![vec(byte, 0..40), (0..words.len()).prop_map(move |i| words[i].as_bytes().to_vec())];
+    let name = (0..HEADERS.len()).prop_map(|i| HEADERS[i]);
+    let requests = (any::<bool>(), vec((name, held), 1..4));
+    assert_holds(400, requests, async |(writes, headers): (bool, Vec<(&'static str, Vec<u8>)>)| {
+        let (method, path, body) = match writes {
+            true => ("PATCH", scene.status_path(), Some(br#"{"status":"shipped"}"#.to_vec())),
+            false => ("GET", format!("/orders/{}", scene.placed), None),
+        };
+        let mut request = scene.acme.member.build(method, &path, &[], body);
+        for (name, value) in headers {
+            request.headers_mut().append(name, HeaderValue::from_bytes(&value).unwrap());
+        }
+        scene.acme.member.request(request).await
+    });
+    scene.untouched().await;
 }

@@ -19,6 +19,9 @@ use tokio::{
 const GRACE: Duration = Duration::from_secs(10);
 
 pub(super) async fn serve(app: &App, config: Config) -> std::result::Result<(), Faults> {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     let address = SocketAddr::new(config.listen.host, config.listen.port);
     // before anything is made: who starts it twice by mistake is told, and finds no second database
     let listener = TcpListener::bind(address).await;

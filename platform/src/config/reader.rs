@@ -69,12 +69,13 @@ pub struct Setting {
 pub(super) struct Reader<'e> {
     environment: &'e Environment,
     pub faults: Vec<String>,
+    pub warnings: Vec<String>,
     pub settings: Vec<Setting>,
 }
 
 impl<'e> Reader<'e> {
     pub fn new(environment: &'e Environment) -> Self {
-        Self { environment, faults: Vec::new(), settings: Vec::new() }
+        Self { environment, faults: Vec::new(), warnings: Vec::new(), settings: Vec::new() }
     }
 
     /// A set and empty variable is as good as none.
@@ -157,20 +158,32 @@ impl<'e> Reader<'e> {
         joined.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
     }
 
+    /// The secret in a file, without the end of its line; one that others can read is told.
+    fn read(&mut self, name: &str, path: &str) -> Result<String, String> {
+        let cannot = |e| format!("cannot read {path}: {e}");
+        let value = std::fs::read_to_string(path).map_err(cannot)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::metadata(path).map_err(cannot)?.permissions().mode();
+            if mode & 0o007 != 0 {
+                self.warnings
+                    .push(format!("{name}: {path} is open to everybody on this machine: chmod 0400"));
+            }
+        }
+        Ok(value.trim_end_matches(['\r', '\n']).to_owned())
+    }
+
     /// A secret, from the variable, one of its other names, or the file that `…_FILE` names. Shown as set or not.
     pub fn secret(&mut self, name: &'static str, others: &[&'static str]) -> Option<SecretString> {
         let mut found = None;
         for name in std::iter::once(&name).chain(others) {
             let file = format!("{name}_FILE");
-            let from_file = self
-                .raw(&file)
-                .map(|path| std::fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}")));
+            let from_file = self.raw(&file).map(|path| self.read(&file, path));
             match (self.raw(name), from_file) {
                 (Some(_), Some(_)) => self.fault(name, format!("set either {name} or {file}, not both")),
                 (Some(value), None) => _ = found.get_or_insert(value.to_owned()),
-                (None, Some(Ok(value))) => {
-                    _ = found.get_or_insert(value.trim_end_matches(['\r', '\n']).to_owned())
-                }
+                (None, Some(Ok(value))) => _ = found.get_or_insert(value),
                 (None, Some(Err(why))) => self.fault(&file, why),
                 (None, None) => {}
             }
@@ -188,10 +201,10 @@ impl<'e> Reader<'e> {
                 self.fault(name, format!("set either {name} or {file}, not both"));
                 Some(value.to_owned())
             }
-            (None, Some(path)) => match std::fs::read_to_string(path) {
+            (None, Some(path)) => match self.read(&file, path) {
                 Ok(value) => Some(value.trim().to_owned()),
-                Err(e) => {
-                    self.fault(&file, format!("cannot read {path}: {e}"));
+                Err(why) => {
+                    self.fault(&file, why);
                     None
                 }
             },

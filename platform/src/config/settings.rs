@@ -3,7 +3,7 @@ use super::{
     accounts::{self, AuthSettings, KEYS_REQUIRED, SecretSettings},
     limits,
     listen::{self, ListenSettings},
-    log, mail,
+    log, mail, production,
     reader::{Environment, Reader, Setting},
     webhooks,
 };
@@ -50,6 +50,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Which log lines are written.
     pub log_filter: String,
+    /// What it can be started with and had better not be, a line each.
+    pub warnings: Vec<String>,
 }
 
 impl Config {
@@ -115,9 +117,14 @@ impl Config {
             limits,
             log_format: log::log_format(r),
             log_filter: log::log_filter(r, debug),
+            warnings: Vec::new(),
         };
         let reader = std::mem::replace(r, Reader::new(environment));
-        (config, reader.faults, reader.settings)
+        let mut warnings = reader.warnings;
+        if production {
+            warnings.extend(production::in_the_clear(&config));
+        }
+        (Self { warnings, ..config }, reader.faults, reader.settings)
     }
 }
 
@@ -141,8 +148,13 @@ fn database_target(r: &mut Reader<'_>, production: bool) -> (bool, DatabaseTarge
             }
             (!production, demo_file())
         }
-        Some(text) => match text.parse() {
-            Ok(target) => (false, target),
+        Some(text) => match text.parse::<DatabaseTarget>() {
+            Ok(target) => {
+                if production {
+                    production::known_password(r, target.password());
+                }
+                (false, target)
+            }
             Err(why) => {
                 r.fault("DATABASE_URL", why);
                 (false, demo_file())

@@ -146,3 +146,70 @@ fn weak_and_known_secrets_are_refused() {
     assert_eq!(faults(&[("HOST", "0.0.0.0")]).len(), 1, "the demo is for this machine");
     assert_eq!(faults(&[("HOST", "0.0.0.0"), ("DEMO_ALLOW_PUBLIC", "true")]), Vec::<String>::new());
 }
+
+/// What it can be started with and had better not be.
+fn warnings(variables: &[(&str, &str)]) -> Vec<String> {
+    let (config, faults, _) = Config::read(&Environment::of(variables.iter().copied()));
+    assert_eq!(faults, Vec::<String>::new());
+    config.warnings
+}
+
+#[test]
+fn a_production_is_told_what_it_sends_in_the_clear() {
+    let base = [("ENVIRONMENT", "production"), ("SECRET_KEY", GOOD)];
+    let with = |others: &[(&'static str, &'static str)]| warnings(&[&base[..], others].concat());
+    let open = with(&[
+        ("DATABASE_URL", "postgres://app:of-its-own@db.internal/app?sslmode=prefer"),
+        ("REDIS_URL", "redis://:of-its-own@cache.internal/0"),
+    ]);
+    let named: Vec<_> = open.iter().map(|line| line.split(':').next().unwrap_or_default()).collect();
+    assert_eq!(named, ["PUBLIC_URL", "DATABASE_URL", "REDIS_URL"], "{open:?}");
+    assert!(!open.iter().any(|line| line.contains("of-its-own")));
+    let https = ("PUBLIC_URL", "https://api.example.com");
+    for database in [
+        "postgres://app@db.internal/app?sslmode=verify-full",
+        "postgres://app@127.0.0.1/app",
+        "postgres://app@[::1]/app",
+        "postgres:///app?host=/run/postgresql",
+        "sqlite:///var/lib/tenantry.db",
+    ] {
+        for redis in ["rediss://cache.internal/0", "redis://localhost:6379"] {
+            let said = with(&[https, ("DATABASE_URL", database), ("REDIS_URL", redis)]);
+            assert_eq!(said, Vec::<String>::new(), "{database} {redis}");
+        }
+    }
+    let elsewhere = [("DATABASE_URL", "postgres://app@db.internal/app"), ("SECRET_KEY", GOOD)];
+    assert_eq!(warnings(&elsewhere), Vec::<String>::new(), "a developer is not told");
+}
+
+#[test]
+fn a_production_has_no_password_that_all_know() {
+    for (url, known) in [
+        ("postgres://postgres:postgres@localhost/app", true),
+        ("postgres://app:ChangeMe@localhost/app", true),
+        ("postgres://app:one-of-its-own@localhost/app", false),
+        ("postgres://app@localhost/app", false),
+    ] {
+        let of = |environment| {
+            let found = faults(&[("ENVIRONMENT", environment), ("DATABASE_URL", url), ("SECRET_KEY", GOOD)]);
+            found.iter().any(|fault| fault.starts_with("DATABASE_URL: has a password that everybody knows"))
+        };
+        assert_eq!(of("production"), known, "{url}");
+        assert!(!of("development"), "{url}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secret_in_a_file_that_others_can_read_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let file = std::env::temp_dir().join("tenantry-open-secret-of-a-test");
+    std::fs::write(&file, GOOD).unwrap();
+    let path = file.to_str().unwrap();
+    for (mode, open) in [(0o400, false), (0o440, false), (0o444, true), (0o604, true)] {
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+        let said = warnings(&[("DATABASE_URL", "sqlite:///x.db"), ("SECRET_KEY_FILE", path)]);
+        assert_eq!(said.iter().any(|line| line.starts_with("SECRET_KEY_FILE: ")), open, "{mode:o} {said:?}");
+    }
+    std::fs::remove_file(&file).unwrap();
+}

@@ -17,6 +17,7 @@ pub(crate) mod tls;
 pub use id::{first_at, id_at, made_at, new_id};
 pub use migrate::{MigrationState, Migrations, is_superuser, migrate, states};
 pub use row::{Column, FromRow, Param, Row};
+pub(crate) use settings::is_loopback;
 pub use settings::{DatabaseSettings, DatabaseTarget};
 pub use sql::Sql;
 pub use system::{SystemConn, SystemReason, SystemSql};

@@ -34,6 +34,34 @@ pub struct PostgresTarget {
     pub(super) root_certificate: Option<PathBuf>,
 }
 
+impl DatabaseTarget {
+    /// The password that it is reached with.
+    pub(crate) fn password(&self) -> Option<&[u8]> {
+        match self {
+            Self::Postgres(target) => target.config.get_password(),
+            Self::Sqlite(_) => None,
+        }
+    }
+
+    /// Whether statements and rows pass a network without TLS.
+    pub(crate) fn crosses_a_network_in_the_clear(&self) -> bool {
+        use tokio_postgres::config::Host;
+        let Self::Postgres(target) = self else { return false };
+        let remote = |host: &Host| match host {
+            Host::Tcp(name) => !is_loopback(name),
+            #[cfg(unix)]
+            Host::Unix(_) => false,
+        };
+        !target.tls && target.config.get_hosts().iter().any(remote)
+    }
+}
+
+/// Whether a host of a URL is this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let plain = host.trim_matches(['[', ']']);
+    plain == "localhost" || plain.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
 impl std::fmt::Debug for DatabaseTarget {
     /// Without the password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -104,10 +132,9 @@ fn postgres(rest: &str) -> Result<DatabaseTarget, String> {
             _ => kept.push((name.into_owned(), value.into_owned())),
         }
     }
-    url.set_query(None);
-    if !kept.is_empty() {
-        url.query_pairs_mut().extend_pairs(kept);
-    }
+    // a blank is + in a form and %20 here
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish();
+    url.set_query(Some(query.replace('+', "%20").as_str()).filter(|query| !query.is_empty()));
     let mut config: tokio_postgres::Config = url.as_str().parse().map_err(|e: tokio_postgres::Error| {
         let cause = std::error::Error::source(&e).map(ToString::to_string);
         format!("is not understood: {}", cause.unwrap_or_else(|| e.to_string()))
@@ -121,4 +148,22 @@ fn postgres(rest: &str) -> Result<DatabaseTarget, String> {
         tokio_postgres::config::SslMode::Disable
     });
     Ok(DatabaseTarget::Postgres(Box::new(PostgresTarget { config, tls, root_certificate })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_of_the_driver_arrive_as_they_are_meant() {
+        let url = "postgres://app@localhost/app?sslmode=require&options=-c%20lock_timeout%3D2s&application_name=a%2Bb";
+        let Ok(DatabaseTarget::Postgres(target)) = url.parse() else { panic!("{url}") };
+        assert!(target.tls);
+        assert_eq!(target.config.get_options(), Some("-c lock_timeout=2s"));
+        assert_eq!(target.config.get_application_name(), Some("a+b"));
+        let Ok(DatabaseTarget::Postgres(target)) = "postgres://localhost/app?ssl=false".parse() else {
+            panic!()
+        };
+        assert_eq!((target.tls, target.config.get_options()), (false, None));
+    }
 }

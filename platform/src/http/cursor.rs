@@ -54,11 +54,11 @@ impl CursorKey {
         seal
     }
 
-    fn seal(&self, tenant: Uuid, route: &str, last: Uuid) -> String {
+    pub(super) fn seal(&self, tenant: Uuid, route: &str, last: Uuid) -> String {
         secret::encode(&[last.as_bytes().as_slice(), &self.seal_of(tenant, route, last)].concat())
     }
 
-    fn open(&self, tenant: Uuid, route: &str, cursor: &str) -> Option<Uuid> {
+    pub(super) fn open(&self, tenant: Uuid, route: &str, cursor: &str) -> Option<Uuid> {
         let bytes = secret::decode(cursor)?;
         let (last, seal) = bytes.split_at_checked(16)?;
         let last = Uuid::from_slice(last).ok()?;

@@ -46,7 +46,7 @@ fn tag(version: i64) -> String {
 }
 
 /// Whether a list of tags names a version. `If-Match` compares strongly, so a weak tag never matches there.
-fn names(tags: &str, version: i64, weakly: bool) -> bool {
+pub(super) fn names(tags: &str, version: i64, weakly: bool) -> bool {
     let own = tag(version);
     tags.split(',').map(str::trim).any(|one| {
         let one = if weakly { one.strip_prefix("W/").unwrap_or(one) } else { one };

@@ -137,7 +137,7 @@ fn add_security_headers(headers: &mut HeaderMap, versioned: bool, hsts: bool) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     if hsts {
-        let two_years = HeaderValue::from_static("max-age=63072000");
+        let two_years = HeaderValue::from_static("max-age=63072000; includeSubDomains");
         headers.insert(header::STRICT_TRANSPORT_SECURITY, two_years);
     }
 }

@@ -15,6 +15,8 @@ mod page;
 pub(crate) mod public;
 mod query;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Accepted, Bare, Created, CreatedData, Data, DataOf, NoContent};
 pub use client_address::TrustedProxies;

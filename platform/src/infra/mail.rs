@@ -1,5 +1,6 @@
 //! Mail: where it goes, and how a message is put together. What is in it belongs to the domains.
 use super::jobs::Failure;
+use crate::data::is_loopback;
 use lettre::{
     AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
     message::{Mailbox, MultiPart},
@@ -7,7 +8,7 @@ use lettre::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use std::{fmt, time::Duration};
-use url::{Host, Url};
+use url::Url;
 use uuid::Uuid;
 
 /// How long the server may take for each step.
@@ -53,7 +54,7 @@ impl SmtpServer {
             parsed.query_pairs().find(|(name, _)| name == "tls").map(|(_, value)| value.into_owned());
         let has_password = parsed.password().is_some();
         match (parsed.scheme(), stated.as_deref()) {
-            ("smtp", None) if !loopback(&parsed) => {
+            ("smtp", None) if !parsed.host_str().is_some_and(is_loopback) => {
                 parsed.set_query(Some(if has_password { "tls=required" } else { "tls=opportunistic" }));
             }
             ("smtp", Some("none")) => parsed.set_query(None),
@@ -70,18 +71,6 @@ impl SmtpServer {
             )
         })?;
         Ok(Self { transport: builder.timeout(Some(STEP)).build(), from })
-    }
-}
-
-fn loopback(url: &Url) -> bool {
-    // a URL of another scheme than http has its IPv4 addresses as names
-    match url.host() {
-        Some(Host::Domain(name)) => {
-            name == "localhost" || name.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
-        }
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
     }
 }
 

@@ -18,7 +18,7 @@ pub use money::{Amount, Currency, Money};
 pub use number::Int;
 pub(crate) use parse::described;
 pub use parse::{At, Faults, Input, List, Parse, Reference, string_schema};
-pub use password::{NewPassword, Password, without_name};
+pub use password::{NewPassword, Password, other_than_names, without_name};
 pub use text::{Line, Lines, Slug, Text};
 pub use timestamp::Timestamp;
 

@@ -6,6 +6,9 @@ use utoipa::openapi::schema::{KnownFormat, SchemaFormat};
 const SHORTEST: usize = 8;
 const LONGEST: usize = 128;
 
+/// What this is called.
+const PRODUCT: &str = "tenantry";
+
 /// bcrypt would end there, without a word.
 const NUL: &str = "must not contain U+0000";
 
@@ -39,6 +42,19 @@ pub fn without_name(email: &Email, password: &NewPassword) -> Checked {
     let local = email.local_part();
     if local.chars().count() >= 4 && password.expose().to_lowercase().contains(local) {
         return Err(("password", "must not contain the name in your e-mail address".into()));
+    }
+    Ok(())
+}
+
+/// A password that is the tenant's or this product's name, with digits or signs around it, is guessed first of all.
+pub fn other_than_names(tenant_slug: &str, password: &NewPassword) -> Checked {
+    let letters = |text: &str| {
+        let kept = text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+        kept.trim_matches(|c: char| c.is_ascii_digit()).to_owned()
+    };
+    let password = letters(password.expose());
+    if !password.is_empty() && [tenant_slug, PRODUCT].iter().any(|name| letters(name) == password) {
+        return Err(("password", "must be more than the name of the tenant or of this product".into()));
     }
     Ok(())
 }

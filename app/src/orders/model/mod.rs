@@ -117,6 +117,16 @@ body! {
         /// Only those placed before this time.
         created_before: Option<Timestamp>,
     }
+    check in_order(created_after, created_before);
+}
+
+fn in_order(after: &Option<Timestamp>, before: &Option<Timestamp>) -> Checked {
+    match (after, before) {
+        (Some(after), Some(before)) if after > before => {
+            Err(("created_before", "must not be before created_after".into()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An order that may be placed: if you hold one, it is valid.

@@ -4,6 +4,7 @@
 //! every second whether Redis is back, and until then there is no answer, and the node counts in its memory.
 use super::{Counted, Key, Quota, Step};
 use crate::{
+    data::is_loopback,
     error::{Error, Result},
     infra::secret,
 };
@@ -31,6 +32,14 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// `REDIS_URL`, checked: `redis://` or, with TLS, `rediss://`.
 #[derive(Clone, Debug)]
 pub struct RedisUrl(SecretString);
+
+impl RedisUrl {
+    /// Whether it is spoken to without TLS over a network.
+    pub(crate) fn crosses_a_network_in_the_clear(&self) -> bool {
+        let url = url::Url::parse(self.0.expose_secret());
+        url.is_ok_and(|url| url.scheme() == "redis" && url.host_str().is_some_and(|host| !is_loopback(host)))
+    }
+}
 
 /// The error says what is wrong and not what the URL is, which may hold a password.
 impl FromStr for RedisUrl {

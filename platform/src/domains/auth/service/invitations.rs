@@ -26,10 +26,11 @@ pub async fn accept(core: &Core, accept: AcceptInvitation, origin: &Origin) -> R
     let now = core.clock.now();
     let invited = async |conn: &TenantConn| {
         let holder = store::token_holder(conn, kind, &token.hash()).await?.ok_or_else(unknown)?;
-        store::user(conn, holder).await?.ok_or_else(unknown)
+        let (user, tenant) = futures_util::try_join!(store::user(conn, holder), store::tenant(conn))?;
+        Ok((user.ok_or_else(unknown)?, tenant))
     };
-    let invited = core.db.as_tenant(SystemReason::Invitation, token.tenant, now, invited).await?;
-    check_policy(&accept.password, &invited.email, "password")?;
+    let (invited, tenant) = core.db.as_tenant(SystemReason::Invitation, token.tenant, now, invited).await?;
+    check_policy(&accept.password, &invited.email, &tenant.slug, "password")?;
     let hash = core.passwords.hash(accept.password.expose()).await?;
     let full_name = accept.full_name.map(Line::into_string);
     let joined = core.db.as_tenant(SystemReason::Invitation, token.tenant, now, async |conn| {

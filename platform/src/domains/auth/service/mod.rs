@@ -47,10 +47,11 @@ const SLUG_TRIES: usize = 5;
 
 /// A new tenant with its owner, signed in.
 pub async fn register(core: &Core, new: Register, origin: &Origin) -> Result<SessionView> {
-    let hash = core.passwords.hash(new.password.expose()).await?;
     let given = new.tenant_slug.is_some();
     let name = new.tenant_name.as_str();
     let mut slug = new.tenant_slug.clone().unwrap_or_else(|| Slug::from_name(name, None));
+    check_policy(&new.password, new.email.as_str(), slug.as_str(), "password")?;
+    let hash = core.passwords.hash(new.password.expose()).await?;
     for _ in 0..SLUG_TRIES {
         match found(core, &new, &slug, &hash, origin).await? {
             Some(session) => return Ok(session),

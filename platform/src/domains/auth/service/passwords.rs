@@ -20,7 +20,7 @@ use crate::{
         password::Verdict,
         token::TenantToken,
     },
-    values::{Email, NewPassword, Password, Timestamp, without_name},
+    values::{Email, NewPassword, Password, Timestamp, other_than_names, without_name},
 };
 use uuid::Uuid;
 
@@ -67,7 +67,7 @@ pub async fn change_password(
 ) -> Result<()> {
     let who = scope.read(async |tx| confirmable(tx, tx.session()?.user).await).await?;
     let compared = confirm(core, throttle, &who, &change.current_password, "current_password").await?;
-    check_policy(&change.new_password, &who.email, "new_password")?;
+    check_policy(&change.new_password, &who.email, &who.tenant_slug, "new_password")?;
     let hash = core.passwords.hash(change.new_password.expose()).await?;
     scope
         .write(async |tx| {
@@ -83,9 +83,15 @@ pub async fn change_password(
 }
 
 /// What is wrong with a password as this person's is told on the field that it came in.
-pub(super) fn check_policy(password: &NewPassword, email: &str, field: &'static str) -> Result<()> {
-    let fault = Email::new(email).and_then(|email| without_name(&email, password).err());
-    fault.map_or(Ok(()), |(_, message)| Err(Error::field(field, message)))
+pub(super) fn check_policy(
+    password: &NewPassword,
+    email: &str,
+    tenant_slug: &str,
+    field: &'static str,
+) -> Result<()> {
+    let checked = Email::new(email).map_or(Ok(()), |email| without_name(&email, password));
+    let checked = checked.and_then(|()| other_than_names(tenant_slug, password));
+    checked.map_err(|(_, message)| Error::field(field, message))
 }
 
 /// Whoever asks is told the same at the same time: what there is to do is done after the answer.
@@ -133,12 +139,13 @@ pub async fn reset_password(core: &Core, reset: ResetPassword, origin: &Origin) 
     let token = TenantToken::read(kind.prefix(), reset.token.as_str()).ok_or_else(unknown)?;
     let now = core.clock.now();
     let in_tenant = |work| core.db.as_tenant(SystemReason::PasswordReset, token.tenant, now, work);
-    let email = in_tenant(async |conn: &TenantConn| {
+    let (user, tenant) = in_tenant(async |conn: &TenantConn| {
         let holder = store::token_holder(conn, kind, &token.hash()).await?.ok_or_else(unknown)?;
-        Ok(store::user(conn, holder).await?.map(|user| user.email))
+        futures_util::try_join!(store::user(conn, holder), store::tenant(conn))
     })
     .await?;
-    check_policy(&reset.new_password, email.as_deref().unwrap_or_default(), "new_password")?;
+    let email = user.map(|user| user.email).unwrap_or_default();
+    check_policy(&reset.new_password, &email, &tenant.slug, "new_password")?;
     let hash = core.passwords.hash(reset.new_password.expose()).await?;
     core.db
         .as_tenant(SystemReason::PasswordReset, token.tenant, now, async |conn| {
