@@ -299,7 +299,7 @@ async fn what_is_no_key_is_refused_like_any_other_credential() {
 async fn a_use_is_noted_about_once_a_minute() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
-    let program = acme.program(&app, "viewer").await;
+    let program = acme.program(&app, "member").await;
     let used = "SELECT count(*) FROM api_keys WHERE last_used_at IS NOT NULL";
     assert_eq!(app.database.number(used).await, 0);
     program.get("/orders").await.ok();
@@ -316,7 +316,7 @@ async fn a_use_is_noted_about_once_a_minute() {
     app.database.settle().await;
     assert_eq!(last().await, "2026-01-31T12:00:00.000Z");
     app.clock.advance(Duration::from_secs(1));
-    program.get("/orders/x").await.refused(404, "NOT_FOUND");
+    program.post_once("/orders", "a-key", order()).await.created();
     let moved = "SELECT count(*) FROM api_keys WHERE last_used_at > created_at";
     app.database.until(moved, 1).await;
     assert_eq!(last().await, "2026-01-31T12:01:00.000Z");
@@ -396,4 +396,19 @@ async fn made_up_keys_are_limited_by_the_address_that_tries_them() {
     new.at("203.0.113.1").get("/orders").await.refused(429, "RATE_LIMITED");
     new.at("203.0.113.2").get("/orders").await.ok();
     new.at("203.0.113.1").get("/orders").await.ok(); // it is known now
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_key_has_asked_once_is_no_answer_for_its_maker() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let [one, other] = [acme.program(&app, "member").await, acme.program(&app, "member").await];
+    let mut placed = Vec::new();
+    for client in [&one, &one, &other, &*acme.owner] {
+        placed.push(client.post_once("/orders", "the-same", order()).await.created()["id"].take());
+    }
+    assert_eq!(placed[0], placed[1]);
+    placed.dedup();
+    assert_eq!(placed.len(), 3);
+    assert_eq!(app.database.count("orders").await, 3);
 }

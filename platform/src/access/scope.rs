@@ -94,15 +94,16 @@ impl<P: Permission> Scope<P> {
         let tx = Tx::open(self, mode);
         let outcome = work(&tx).await;
         tx.conn.check().await?; // the use case may have sent nothing, or swallowed a refusal
-        let committed = match outcome {
-            Ok(value) => tx.conn.commit().await.map(|()| value),
-            Err(error) => {
-                drop(tx); // which rolls back
-                Err(error)
-            }
-        };
+        let value = outcome?; // on Err `tx` is dropped, which rolls back
+        tx.conn.commit().await?;
+        Ok(value)
+    }
+}
+
+/// The handler is through, whatever it has done.
+impl<P> Drop for Scope<P> {
+    fn drop(&mut self) {
         note_use(&self.core, &self.caller);
-        committed
     }
 }
 
