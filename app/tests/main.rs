@@ -21,6 +21,7 @@ mod openapi;
 mod orders;
 mod outages;
 mod people;
+mod seed;
 mod service;
 mod support;
 mod tokens;
