@@ -28,6 +28,7 @@ mod openapi;
 mod orders;
 mod outages;
 mod people;
+mod seed;
 mod service;
 mod support;
 mod tokens;

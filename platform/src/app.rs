@@ -7,7 +7,7 @@ use crate::{
     core::{Core, HttpSettings, LimitSettings, Parts},
     data::{self, DatabaseTarget, Db, Migrations},
     docs,
-    domain::Domain,
+    domain::{BulkSeed, Domain},
     domains,
     error::{Error, Result},
     http::{CursorKey, Routes, frame, openapi},
@@ -158,6 +158,11 @@ impl App {
     /// Fills a database with the demo's tenants; answers which were made.
     pub async fn seed(&self, db: &Db, clock: &Clock) -> Result<Vec<&'static str>> {
         crate::seed::seed(db, clock, &self.domains).await
+    }
+
+    /// Which domains have rows in bulk for load tests.
+    pub(crate) fn bulk_seeds(&self) -> impl Iterator<Item = (&'static str, BulkSeed)> {
+        self.domains.iter().filter_map(|domain| Some((domain.name, domain.bulk_seed?)))
     }
 
     /// The OpenAPI document.

@@ -1,14 +1,15 @@
 //! The command line. Wrong use exits 2; a start that cannot succeed exits 1 and says everything that is wrong at once.
 mod banner;
+mod seed;
 mod serve;
 
 use crate::{
     app::App,
     config::{Config, Environment, Setting},
-    data::{self, Db},
-    infra::{clock::Clock, telemetry},
+    data,
+    infra::telemetry,
 };
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::{
     io::{IsTerminal, Write},
     process::ExitCode,
@@ -37,8 +38,14 @@ enum Command {
         #[arg(long)]
         status: bool,
     },
-    /// Fill the database with the demo's tenants; what is there stays. Refused in production
-    Seed,
+    /// Fill the database with the demo's tenants, or as many as a load test needs; what is there stays
+    ///
+    /// Refused in production: the passwords are known to all.
+    Seed {
+        /// Instead of the demo's, this many tenants for load tests: load-00001 and so on
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        tenants: Option<u64>,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// Print the effective configuration, secrets masked, and what is wrong with it
@@ -47,7 +54,10 @@ enum Command {
 
 /// Reads the arguments, then the configuration, then does it.
 pub(crate) fn run(app: &App) -> ExitCode {
-    let command = Arguments::parse().command.unwrap_or(Command::Serve);
+    let matches =
+        Arguments::command().mut_subcommand("seed", |seed| seed::arguments(app, seed)).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    let command = arguments.command.unwrap_or(Command::Serve);
     let environment = match Environment::load() {
         Ok(environment) => environment,
         Err(faults) => return refuse(&faults),
@@ -57,7 +67,7 @@ pub(crate) fn run(app: &App) -> ExitCode {
         return show(&settings, &config.warnings, &faults);
     }
     let loaded = match command {
-        Command::Migrate { .. } | Command::Seed => Config::load_without_key(&environment),
+        Command::Migrate { .. } | Command::Seed { .. } => Config::load_without_key(&environment),
         _ => Config::load(&environment),
     };
     let config = match loaded {
@@ -78,7 +88,10 @@ pub(crate) fn run(app: &App) -> ExitCode {
     let outcome = runtime.block_on(async {
         match command {
             Command::Migrate { status } => migrate(app, &config, status).await,
-            Command::Seed => seed(app, &config).await,
+            Command::Seed { tenants } => {
+                let plan = seed::plan(app, tenants, matches.subcommand_matches("seed"));
+                seed::seed(app, &config, plan).await
+            }
             _ => serve::serve(app, config).await,
         }
     });
@@ -105,22 +118,6 @@ async fn migrate(app: &App, config: &Config, status: bool) -> Result<(), Faults>
     let lines =
         states.iter().map(|s| format!("{}  {}\n", if s.applied { "applied" } else { "pending" }, s.name));
     print(&lines.collect::<String>());
-    Ok(())
-}
-
-async fn seed(app: &App, config: &Config) -> Result<(), Faults> {
-    if config.production {
-        return Err(vec![
-            "ENVIRONMENT: production is not seeded: the demo's passwords are known to all".to_owned(),
-        ]);
-    }
-    serve::bring_up_to_date(app, config).await?;
-    let db = Db::open(&config.database).map_err(|e| fault("cannot open the database", &e))?;
-    let made = app.seed(&db, &Clock::System).await.map_err(|e| fault("cannot seed", &e))?;
-    print(&match made.as_slice() {
-        [] => "The demo's tenants are there already.\n".to_owned(),
-        made => format!("Made: {}. Everybody's password: {}\n", made.join(", "), crate::seed::DEMO_PASSWORD),
-    });
     Ok(())
 }
 

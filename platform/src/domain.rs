@@ -12,7 +12,7 @@ use crate::{
 };
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// A part of the product, plugged in with `App::domain`.
@@ -22,6 +22,7 @@ pub struct Domain {
     pub(crate) migrations: Option<Migrations>,
     pub(crate) events: Vec<EventType>,
     pub(crate) seed: Option<Seed>,
+    pub(crate) bulk_seed: Option<BulkSeed>,
     pub(crate) jobs: Vec<MakeHandler>,
     pub(crate) chores: Vec<MakeChore>,
 }
@@ -42,6 +43,24 @@ pub struct SeedTenant {
     pub writers: Vec<Uuid>,
 }
 
+/// Rows of a domain by the million, for load tests: `tenantry seed --tenants N --<domain> M`.
+#[derive(Clone, Copy)]
+pub struct BulkSeed {
+    /// How many rows the tenant has.
+    pub count: for<'a> fn(&'a TenantConn) -> BoxFuture<'a, Result<u64>>,
+    /// Adds some, with [`insert_all`](TenantConn::insert_all).
+    pub insert: for<'a> fn(&'a TenantConn, &'a BulkTenant) -> BoxFuture<'a, Result<()>>,
+}
+
+/// A tenant of a load test, and which of its rows are to be added.
+#[derive(Clone, Debug)]
+pub struct BulkTenant {
+    /// Whose work it is.
+    pub owner: Uuid,
+    /// Their numbers within the tenant; what is before them is there already.
+    pub rows: Range<u64>,
+}
+
 impl Domain {
     /// An empty domain of this name.
     pub fn new(name: &'static str) -> Self {
@@ -51,6 +70,7 @@ impl Domain {
             migrations: None,
             events: Vec::new(),
             seed: None,
+            bulk_seed: None,
             jobs: Vec::new(),
             chores: Vec::new(),
         }
@@ -120,6 +140,13 @@ impl Domain {
     #[must_use]
     pub fn seed(mut self, seed: Seed) -> Self {
         self.seed = Some(seed);
+        self
+    }
+
+    /// What a load test finds of it.
+    #[must_use]
+    pub fn bulk_seed(mut self, bulk: BulkSeed) -> Self {
+        self.bulk_seed = Some(bulk);
         self
     }
 }

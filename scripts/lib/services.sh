@@ -2,7 +2,9 @@
 # Services for the tests and benchmarks. To be sourced by scripts that `set -euo pipefail`.
 #
 #   ensure_postgres_installed   finds or installs PostgreSQL; sets POSTGRES_BIN
-#   start_postgres DIR          starts a throw-away cluster in DIR; sets POSTGRES_URL
+#   start_postgres DIR [FILE]   starts a throw-away cluster in DIR; sets POSTGRES_URL
+#                               and POSTGRES_PID. FILE has settings for it, in place of those that
+#                               give up durability for speed
 #   stop_postgres               stops that cluster, if one is running
 #   ensure_redis_installed      finds or installs redis-server
 #   start_redis DIR             starts a throw-away server in DIR; sets REDIS_SERVER_URL
@@ -146,17 +148,23 @@ start_postgres() {
     --encoding=UTF8 --locale=C --no-sync >"$dir/initdb.log" 2>&1 ||
     _postgres_failed "initdb failed." "$dir/initdb.log"
   _as_postgres mkdir "$dir/socket"
-  # Nothing here outlives the run, so nothing has to survive a crash.
   cat >>"$dir/data/postgresql.conf" <<CONF
 listen_addresses = '127.0.0.1'
 unix_socket_directories = '"$dir/socket"'
 max_connections = 300
+CONF
+  if [[ -n ${2:-} ]]; then
+    cat -- "$2" >>"$dir/data/postgresql.conf"
+  else
+    # Nothing here outlives the run, so nothing has to survive a crash.
+    cat >>"$dir/data/postgresql.conf" <<CONF
 shared_buffers = 128MB
 fsync = off
 synchronous_commit = off
 full_page_writes = off
 jit = off
 CONF
+  fi
 
   _postgres_data=$dir/data
   deadline=$((SECONDS + POSTGRES_START_SECONDS))
@@ -181,6 +189,8 @@ CONF
     sleep 0.2
   done
   # Read by the script that sources this file.
+  # shellcheck disable=SC2034
+  POSTGRES_PID=$_postgres_pid
   # shellcheck disable=SC2034
   POSTGRES_URL=postgres://postgres@127.0.0.1:$port/postgres
 }
@@ -209,7 +219,7 @@ stop_postgres() {
   fi
   _postgres_data=
   _postgres_pid=
-  unset POSTGRES_URL
+  unset POSTGRES_URL POSTGRES_PID
 }
 
 ensure_redis_installed() {

@@ -35,6 +35,7 @@ pub fn domain() -> Domain {
         .event::<model::OrderCreated>()
         .event::<model::OrderStatusChanged>()
         .seed(seed::seed)
+        .bulk_seed(seed::BULK)
 }
 
 fn routes() -> Routes {

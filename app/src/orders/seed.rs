@@ -1,6 +1,7 @@
-//! What the demo shows: some dozens of orders in every status, spread over the last weeks.
+//! What the demo shows: some dozens of orders in every status, spread over the last weeks. And what load tests find: as
+//! many as are wanted, all of them just placed.
 use super::{
-    model::{Order, Step, Target},
+    model::{NewItem, NewOrder, Order, Step, Target},
     service, store,
 };
 use std::time::Duration;
@@ -8,8 +9,9 @@ use tenantry::{
     BoxFuture,
     access::{Actor, ActorType},
     data::{TenantConn, id_at},
-    domain::SeedTenant,
-    error::Result,
+    domain::{BulkSeed, BulkTenant, SeedTenant},
+    error::{Error, Result},
+    try_join,
     uuid::Uuid,
     values::{Currency, Money},
 };
@@ -52,20 +54,7 @@ pub fn seed<'a>(conn: &'a TenantConn, tenant: &'a SeedTenant) -> BoxFuture<'a, R
 
 async fn insert(conn: &TenantConn, i: usize, age: u32, customers: &[Uuid], actor: Actor) -> Result<()> {
     let placed_at = conn.now().minus(age * 11 * HOUR);
-    let lines = (0..=i % 3).map(|line| PRODUCTS[(i * 3 + line) % PRODUCTS.len()]);
-    let items: Vec<_> = lines
-        .zip(1..)
-        .map(|((id, name, price), quantity)| super::model::NewItem {
-            product_id: id.to_owned(),
-            product_name: name.to_owned(),
-            quantity,
-            unit_price: Money::from_minor(price),
-        })
-        .collect();
-    let total = Money::from_minor(items.iter().map(|item| item.unit_price.minor() * item.quantity).sum());
-    let notes = i.is_multiple_of(7).then(|| "Please leave it at the front desk.".to_owned());
-    let customer_id = customers[i % customers.len()];
-    let new = super::model::NewOrder { customer_id, items, total, currency: Currency::USD, notes };
+    let new = sample(i, customers[i % customers.len()]);
     let mut order = Order::place(id_at(placed_at)?, new, || conn.new_id());
     service::insert(conn, &order, actor).await?;
     for (step, target) in (1..).zip(WAYS[i % WAYS.len()]) {
@@ -74,4 +63,50 @@ async fn insert(conn: &TenantConn, i: usize, age: u32, customers: &[Uuid], actor
         store::insert_step(conn, &order, &moved).await?;
     }
     store::update_status(conn, &order).await
+}
+
+/// The order of this number: one line to three, and now and then a note.
+fn sample(i: usize, customer_id: Uuid) -> NewOrder {
+    let lines = (0..=i % 3).map(|line| PRODUCTS[(i * 3 + line) % PRODUCTS.len()]);
+    let items: Vec<_> = lines
+        .zip(1..)
+        .map(|((id, name, price), quantity)| NewItem {
+            product_id: id.to_owned(),
+            product_name: name.to_owned(),
+            quantity,
+            unit_price: Money::from_minor(price),
+        })
+        .collect();
+    let total = Money::from_minor(items.iter().map(|item| item.unit_price.minor() * item.quantity).sum());
+    let notes = i.is_multiple_of(7).then(|| "Please leave it at the front desk.".to_owned());
+    NewOrder { customer_id, items, total, currency: Currency::USD, notes }
+}
+
+/// Orders by the million.
+pub const BULK: BulkSeed = BulkSeed {
+    count: |conn| Box::pin(async move { u64::try_from(store::count(conn).await?).map_err(Error::internal) }),
+    insert: |conn, tenant| Box::pin(insert_bulk(conn, tenant)),
+};
+
+/// A customer has this many orders that follow one another.
+const OF_ONE_CUSTOMER: usize = 10;
+
+/// Placed now, one after the other.
+async fn insert_bulk(conn: &TenantConn, tenant: &BulkTenant) -> Result<()> {
+    let actor = Actor { r#type: ActorType::User, id: tenant.owner };
+    let mut customer = conn.new_id();
+    let orders = tenant.rows.clone().map(|number| {
+        let i = usize::try_from(number).unwrap_or_default();
+        if i.is_multiple_of(OF_ONE_CUSTOMER) {
+            customer = conn.new_id();
+        }
+        Order::place(conn.new_id(), sample(i, customer), || conn.new_id())
+    });
+    let orders: Vec<_> = orders.collect();
+    try_join!(
+        store::insert_all(conn, &orders),
+        store::insert_all_items(conn, &orders),
+        store::insert_all_placings(conn, &orders, actor)
+    )?;
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! The SQL of orders, and only that.
 use super::model::{Item, Order, Status, Step};
-use tenantry::{access::Actor, data::TenantConn, error::Result, sql, uuid::Uuid};
+use tenantry::{access::Actor, bulk, data::TenantConn, error::Result, sql, uuid::Uuid};
 
 /// Which orders a list shows.
 pub struct Filter {
@@ -46,6 +46,79 @@ pub async fn insert_step(conn: &TenantConn, order: &Order, step: &Step) -> Resul
     conn.execute(sql, &[&order.id, &order.version, &from, &to, &step.note, &r#type.as_str(), &id, &step.at])
         .await
         .map(drop)
+}
+
+pub async fn count(conn: &TenantConn) -> Result<i64> {
+    conn.fetch_one(sql!("SELECT count(*) FROM orders WHERE tenant_id = $1"), &[]).await
+}
+
+/// Orders in bulk; their lines and their histories are others.
+pub async fn insert_all(conn: &TenantConn, orders: &[Order]) -> Result<()> {
+    let rows = bulk!(orders(
+        id uuid, customer_id uuid, status text, total_minor bigint, currency text, notes text, version bigint,
+        created_at timestamptz, updated_at timestamptz,
+    ));
+    conn.insert_all(
+        rows,
+        &[
+            &column(orders, |order| order.id),
+            &column(orders, |order| order.customer_id),
+            &column(orders, |order| order.status.as_str()),
+            &column(orders, |order| order.total.minor()),
+            &column(orders, |order| order.currency.as_str()),
+            &column(orders, |order| order.notes.as_deref()),
+            &column(orders, |order| order.version),
+            &column(orders, |order| order.created_at),
+            &column(orders, |order| order.updated_at),
+        ],
+    )
+    .await
+}
+
+/// The lines of all these orders.
+pub async fn insert_all_items(conn: &TenantConn, orders: &[Order]) -> Result<()> {
+    let rows = bulk!(order_items(
+        order_id uuid, line bigint, id uuid, product_id text, product_name text, quantity bigint,
+        unit_price_minor bigint,
+    ));
+    let items: Vec<(i64, &Item)> = orders.iter().flat_map(|order| (1..).zip(&order.items)).collect();
+    conn.insert_all(
+        rows,
+        &[
+            &column(&items, |(_, item)| item.order_id),
+            &column(&items, |(line, _)| *line),
+            &column(&items, |(_, item)| item.id),
+            &column(&items, |(_, item)| item.product_id.as_str()),
+            &column(&items, |(_, item)| item.product_name.as_str()),
+            &column(&items, |(_, item)| item.quantity),
+            &column(&items, |(_, item)| item.unit_price.minor()),
+        ],
+    )
+    .await
+}
+
+/// The placing of all these orders, as their histories begin with it.
+pub async fn insert_all_placings(conn: &TenantConn, orders: &[Order], actor: Actor) -> Result<()> {
+    let rows = bulk!(order_history(
+        order_id uuid, version bigint, to_status text, actor_type text, actor_id uuid, at timestamptz,
+    ));
+    conn.insert_all(
+        rows,
+        &[
+            &column(orders, |order| order.id),
+            &column(orders, |order| order.version),
+            &column(orders, |order| order.status.as_str()),
+            &column(orders, |_| actor.r#type.as_str()),
+            &column(orders, |_| actor.id),
+            &column(orders, |order| order.created_at),
+        ],
+    )
+    .await
+}
+
+/// One value of each.
+fn column<'a, T, V>(all: &'a [T], value: impl Fn(&'a T) -> V) -> Vec<V> {
+    all.iter().map(value).collect()
 }
 
 pub async fn find(conn: &TenantConn, id: Uuid) -> Result<Option<Order>> {

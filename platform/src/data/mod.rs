@@ -3,6 +3,7 @@
 //! [`TenantConn`] runs statements for one tenant and binds that tenant to `$1` itself; whoever holds one has been
 //! let in. [`SystemConn`] is for the little that has no tenant yet, under a named [`SystemReason`]. What differs
 //! between the two databases stays in here.
+mod bulk;
 mod id;
 mod migrate;
 mod postgres;
@@ -14,6 +15,7 @@ mod system;
 mod tenant;
 pub(crate) mod tls;
 
+pub use bulk::{Bulk, BulkColumn};
 pub use id::{first_at, id_at, made_at, new_id};
 pub use migrate::{MigrationState, Migrations, is_superuser, migrate, states};
 pub use row::{Column, FromRow, Param, Row};

@@ -25,6 +25,8 @@ pub enum SystemReason {
     Health,
     /// The demo's tenants.
     Seed,
+    /// Tenants and rows in bulk, for load tests.
+    BulkSeed,
     /// The demo's own secrets, kept in its database.
     DemoSecrets,
     /// Claiming jobs of all tenants, and doing those of one.
@@ -46,6 +48,7 @@ impl SystemReason {
             Self::ApiKeyUse => "api_key_use",
             Self::Health => "health",
             Self::Seed => "seed",
+            Self::BulkSeed => "bulk_seed",
             Self::DemoSecrets => "demo_secrets",
             Self::Jobs => "jobs",
             Self::Purge => "purge",

@@ -1,5 +1,9 @@
 //! The demo's tenants: two, so that isolation can be tried, with a person in every role. Idempotent: a tenant that is
 //! there stays as it is.
+mod bulk;
+
+pub use bulk::{BulkPlan, bulk};
+
 use crate::{
     access::Role,
     data::{Db, SystemReason, new_id},
