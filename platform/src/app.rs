@@ -51,7 +51,7 @@ pub struct App {
 }
 
 /// The platform's own tables.
-const PLATFORM: Migrations = crate::migrations!("tenantry", ["V1__platform", "V2__people"]);
+const PLATFORM: Migrations = crate::migrations!("tenantry", ["V1__platform", "V2__people", "V4__webhooks"]);
 
 /// Small works after an answer at a time.
 const MOST_BACKGROUND: usize = 64;
@@ -184,7 +184,7 @@ impl App {
         }))
     }
 
-    /// Who does the jobs and the chores of all domains.
+    /// Who does the jobs, the chores and the queues of all domains.
     ///
     /// # Panics
     /// If two handlers are of one kind: a mistake of the program, found at its first start.
@@ -195,7 +195,9 @@ impl App {
         kinds.sort_unstable();
         assert!(kinds.windows(2).all(|two| two[0] != two[1]), "two handlers of one kind: {kinds:?}");
         let chores = self.domains.iter().flat_map(|domain| &domain.chores).map(|make| make(core.clone()));
-        Worker::new(core.db.clone(), handlers, chores.collect(), settings)
+        let queues = self.domains.iter().flat_map(|domain| &domain.queues);
+        let queues = queues.map(|make| make(core.clone(), settings.poll)).collect();
+        Worker::new(core.db.clone(), handlers, chores.collect(), queues, settings)
     }
 
     /// The whole service. From the outside in: one form of a path; id, error document, headers and log line; CORS; panics;

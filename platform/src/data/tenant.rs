@@ -1,5 +1,5 @@
 //! The connection that stores take.
-use super::{FromRow, Param, Row, Sql, postgres::PgTx, sqlite::LiteTx};
+use super::{FromRow, Param, Row, Sql, Topic, bell::Bells, postgres::PgTx, sqlite::LiteTx};
 use crate::{
     error::{Error, Result},
     values::Timestamp,
@@ -8,7 +8,6 @@ use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
-use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// Asked in the flight that opens a transaction, before any row is handed out: may this caller come in?
@@ -37,13 +36,13 @@ pub struct TenantConn {
     tenant: Uuid,
     now: Timestamp,
     unsettled: AtomicUsize,
-    bell: Arc<Notify>,
-    rings: AtomicBool,
+    bells: Arc<Bells>,
+    rings: [AtomicBool; 2],
 }
 
 impl TenantConn {
-    pub(super) fn new(backend: Backend, tenant: Uuid, now: Timestamp, bell: Arc<Notify>) -> Self {
-        Self { backend, tenant, now, unsettled: AtomicUsize::new(0), bell, rings: AtomicBool::new(false) }
+    pub(super) fn new(backend: Backend, tenant: Uuid, now: Timestamp, bells: Arc<Bells>) -> Self {
+        Self { backend, tenant, now, unsettled: AtomicUsize::new(0), bells, rings: Default::default() }
     }
 
     /// Whose rows these are.
@@ -88,9 +87,9 @@ impl TenantConn {
         Ok(answer)
     }
 
-    /// Wakes whoever waits for [`Db::rung`](super::Db::rung) in this process once this has committed.
-    pub(crate) fn ring_after_commit(&self) {
-        self.rings.store(true, Relaxed);
+    /// Wakes whoever waits for work of this topic once this has committed, and only then.
+    pub(crate) fn ring_after_commit(&self, topic: Topic) {
+        self.rings[topic as usize].store(true, Relaxed);
     }
 
     /// Whether the caller was let in; asks now if no statement has asked yet.
@@ -107,8 +106,8 @@ impl TenantConn {
             return Err(Error::internal("a statement failed or was abandoned, and the use case went on"));
         }
         self.backend.commit().await?;
-        if self.rings.load(Relaxed) {
-            self.bell.notify_one();
+        for topic in Topic::ALL.into_iter().filter(|topic| self.rings[*topic as usize].load(Relaxed)) {
+            self.bells.committed(topic);
         }
         Ok(())
     }

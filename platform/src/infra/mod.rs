@@ -10,6 +10,7 @@ pub mod mail;
 pub mod outbox;
 pub mod password;
 pub mod plans;
+pub mod queue;
 pub mod rate_limit;
 pub mod recent;
 pub mod seal;

@@ -2,7 +2,7 @@
 //! the other. Who reads the rows delivers at least once.
 use super::events::Event;
 use crate::{
-    data::TenantConn,
+    data::{TenantConn, Topic},
     error::{Error, Result},
     sql,
 };
@@ -12,5 +12,7 @@ pub(crate) async fn emit<E: Event>(conn: &TenantConn, event: &E) -> Result<()> {
     let payload = serde_json::to_string(event).map_err(Error::internal)?;
     let insert =
         sql!("INSERT INTO outbox (tenant_id, id, type, payload, created_at) VALUES ($1, $2, $3, $4, $5)");
-    conn.execute(insert, &[&conn.new_id(), &E::TYPE, &payload, &conn.now()]).await.map(drop)
+    conn.execute(insert, &[&conn.new_id(), &E::TYPE, &payload, &conn.now()]).await?;
+    conn.ring_after_commit(Topic::Events);
+    Ok(())
 }
