@@ -17,11 +17,14 @@ use crate::{
         clock::Clock,
         egress::{Egress, EgressSettings},
         events::EventType,
+        idempotency,
         jobs::{JobSettings, Worker},
         mail::Mail,
         password::{PasswordHasherPool, Scheme},
         plans::KnownPlans,
+        purge,
         rate_limit::RateLimiter,
+        seal::Keyring,
     },
 };
 use axum::{
@@ -51,7 +54,10 @@ pub struct App {
 }
 
 /// The platform's own tables.
-const PLATFORM: Migrations = crate::migrations!("tenantry", ["V1__platform", "V2__people", "V4__webhooks"]);
+const PLATFORM: Migrations =
+    crate::migrations!("tenantry", ["V1__platform", "V2__people", "V3__idempotency", "V4__webhooks"]);
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// Small works after an answer at a time.
 const MOST_BACKGROUND: usize = 64;
@@ -96,6 +102,7 @@ impl App {
     pub fn new() -> Self {
         Self {
             domains: vec![
+                housekeeping(),
                 domains::auth::domain(),
                 domains::users::domain(),
                 domains::tenant::domain(),
@@ -158,6 +165,8 @@ impl App {
     /// Puts the parts together that every request can reach. To be called within a runtime.
     pub fn core(&self, db: Db, settings: CoreSettings) -> Result<Core> {
         let secret = settings.secret_key.expose_secret();
+        let previous = settings.previous_keys.iter().map(ExposeSecret::expose_secret);
+        let answers = Keyring::new(secret, previous, "idempotent answers")?;
         let lifetime = settings.auth.access_token;
         let limiter = RateLimiter::start(settings.limits.redis.as_ref(), settings.clock.clone())?;
         Ok(Core::new(Parts {
@@ -179,6 +188,7 @@ impl App {
             background: Background::new(MOST_BACKGROUND),
             arrivals: Arrivals::new(settings.http.request_timeout),
             cursors: CursorKey::new(secret),
+            answers,
             auth: settings.auth,
             settings: settings.http,
         }))
@@ -215,6 +225,16 @@ impl App {
             .with_state(core.clone());
         tower::Layer::layer(&NormalizePathLayer::trim_trailing_slash(), router)
     }
+}
+
+/// What comes back by itself and belongs to no domain.
+fn housekeeping() -> Domain {
+    /// Held by the node that purges; a number of this list's alone.
+    const LOCK: i64 = 0x7465_6e61_6e74_0003;
+    let purge = |core: Core| async move {
+        purge::purge(&core.db, LOCK, core.clock.now(), &[idempotency::OVER]).await
+    };
+    Domain::new("housekeeping").chore("purge of idempotency keys", HOUR, move |core| Box::pin(purge(core)))
 }
 
 fn cors(origins: &[String]) -> CorsLayer {

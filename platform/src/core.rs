@@ -13,6 +13,7 @@ use crate::{
         password::PasswordHasherPool,
         plans::{KnownPlans, TenantLimit},
         rate_limit::{RateLimit, RateLimiter, RedisUrl},
+        seal::Keyring,
     },
 };
 use std::{ops::Deref, sync::Arc, time::Duration};
@@ -49,6 +50,8 @@ pub struct Parts {
     pub plans: KnownPlans,
     /// Seals cursors.
     pub cursors: CursorKey,
+    /// Seals answers that are kept for requests that come again.
+    pub answers: Keyring,
     /// How long sessions live.
     pub auth: AuthSettings,
     /// Limits of every request.

@@ -263,6 +263,11 @@ impl Error {
         &self.0.details
     }
 
+    /// Whether its cause is of this type.
+    pub(crate) fn is_caused_by<T: std::error::Error + 'static>(&self) -> bool {
+        self.0.cause.as_deref().is_some_and(|cause| cause.is::<T>())
+    }
+
     /// The cause and what caused it, for the log.
     pub fn cause_chain(&self) -> Option<String> {
         use fmt::Write;

@@ -7,13 +7,19 @@ use super::{
 use tenantry::{
     access::Scope,
     error::Result,
-    http::{Bare, Conditions, Created, CursorPage, Id, Json, Query, Tagged},
+    http::{Bare, Conditions, Created, CursorPage, Id, Json, Once, Query, Replayable, Tagged},
 };
 
-pub async fn create(scope: Scope<Write>, Json(body): Json<CreateOrder>) -> Result<Created<OrderView>> {
+pub async fn create(
+    scope: Scope<Write>,
+    Once(key, body): Once<CreateOrder>,
+) -> Result<Replayable<Created<OrderView>>> {
     let new = NewOrder::parse(body)?;
-    let order = scope.write(async |tx| service::place(tx, new).await).await?;
-    Ok(Created::at(format!("/api/v1/orders/{}", order.id), order.version, order.into()))
+    scope.write_once(&key, async |tx| service::place(tx, new).await.map(created)).await
+}
+
+fn created(order: Order) -> Created<OrderView> {
+    Created::at(format!("/api/v1/orders/{}", order.id), order.version, order.into())
 }
 
 pub async fn list(scope: Scope<Read>, Query(mut query): Query<ListOrders>) -> Result<CursorPage<OrderView>> {

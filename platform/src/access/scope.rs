@@ -19,6 +19,8 @@
 //!     scope.write(async |tx| place(tx).await).await
 //! }
 //! ```
+mod once;
+
 use super::{
     Permission, Role,
     session::SessionGate,

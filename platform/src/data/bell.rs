@@ -73,7 +73,10 @@ impl Bells {
                 && let Some((topic, from)) = told.payload().split_once(' ')
                 && from != node
             {
-                Topic::ALL.into_iter().filter(|known| known.word() == topic).for_each(|topic| self.ring(topic));
+                Topic::ALL
+                    .into_iter()
+                    .filter(|known| known.word() == topic)
+                    .for_each(|topic| self.ring(topic));
             }
             Ok(())
         });

@@ -26,18 +26,44 @@ pub use tenant::{Gate, TenantConn};
 
 use crate::{error::Result, values::Timestamp};
 use bell::Bells;
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 use tenant::Backend;
 use uuid::Uuid;
 
 /// How long a statement may run.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it may wait for what another holds.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Where the work of a transaction begins that may be taken back while the transaction goes on.
+const SAVEPOINT: &str = "SAVEPOINT work";
+/// Takes it back.
+const UNDO: &str = "ROLLBACK TO SAVEPOINT work";
 /// How long a statement waits for those before it to be sent. Only one that was polled and set aside takes this long.
 const TURN: Duration = Duration::from_secs(5);
 /// What is wrong then.
 const SET_ASIDE: &str = "a statement waited for one before it that was polled and set aside";
+
+/// The cause of an error: what another holds was waited for, and not given up in time.
+#[derive(Debug)]
+pub(crate) struct Contended(Box<dyn StdError + Send + Sync>);
+
+impl Contended {
+    fn new(why: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self(why.into())
+    }
+}
+
+impl fmt::Display for Contended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Contended {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
 
 /// Whether a transaction may change anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

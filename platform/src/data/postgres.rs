@@ -5,8 +5,8 @@
 //! a superuser. A transaction becomes `tenantry_tenant`, which owns nothing and sees the rows of `app.tenant_id` alone, or
 //! `tenantry_system`.
 use super::{
-    DatabaseSettings, LOCK_TIMEOUT, Mode, Opening, Param, Row as AnyRow, SET_ASIDE, STATEMENT_TIMEOUT, TURN,
-    settings::PostgresTarget, tls,
+    Contended, DatabaseSettings, LOCK_TIMEOUT, Mode, Opening, Param, Row as AnyRow, SET_ASIDE,
+    STATEMENT_TIMEOUT, TURN, UNDO, settings::PostgresTarget, tls,
 };
 use crate::error::{Error, Result};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
@@ -169,17 +169,7 @@ impl PgTx {
     ) -> Result<(Vec<Row>, u64)> {
         let (mut turn, conn, question) = self.take_turn().await?;
         let statement = self.prepared(&conn, sql).await?;
-        let tenant = tenant.map(|tenant| tenant as &(dyn ToSql + Sync));
-        let bound: Vec<_> =
-            tenant.into_iter().chain(params.iter().map(|p| *p as &(dyn ToSql + Sync))).collect();
-        let mut answer = pin!(async {
-            let mut rows = pin!(conn.query_raw(&statement, bound).await?);
-            let mut all = Vec::new();
-            while let Some(row) = rows.try_next().await? {
-                all.push(row);
-            }
-            Ok::<_, tokio_postgres::Error>((all, rows.rows_affected().unwrap_or(0)))
-        });
+        let mut answer = pin!(asked(&conn, &statement, tenant, params));
         // The first poll sends and none of these suspends, so what is polled here shares a flight and cannot be cut in two.
         let opened = self.open(&mut turn, &conn, question);
         let _ = poll!(opened.clone());
@@ -219,6 +209,41 @@ impl PgTx {
                 Ok(())
             }
         }
+    }
+
+    /// Sends, if so asked, the way back to the savepoint, then a last statement and the COMMIT. COMMIT is sent only once
+    /// the statement was; that of a statement which fails then is a ROLLBACK.
+    pub async fn commit_with(
+        mut self,
+        undo: bool,
+        sql: &str,
+        tenant: &Uuid,
+        params: &[&dyn Param],
+    ) -> Result<()> {
+        let conn = self.turn.get_mut().conn.clone();
+        let conn = conn.ok_or_else(|| Error::internal("there is nothing to commit"))?;
+        let mut undone = conn.batch_execute(UNDO).boxed();
+        if undo && let Poll::Ready(Err(unsent)) = poll!(undone.as_mut()) {
+            return Err(classified(unsent)); // the drop rolls back
+        }
+        // prepared behind it: where the work has failed, nothing else is taken before
+        let statement = self.prepared(&conn, sql).await?;
+        let mut answer = pin!(asked(&conn, &statement, Some(tenant), params));
+        if let Poll::Ready(Err(unsent)) = poll!(answer.as_mut()) {
+            return Err(classified(unsent));
+        }
+        let mut commit = pin!(conn.batch_execute("COMMIT"));
+        let committed = poll!(commit.as_mut());
+        self.turn.get_mut().conn = None; // there is nothing left to roll back
+        if undo {
+            undone.await.map_err(classified)?;
+        }
+        answer.await.map_err(|e| failed(&conn, e))?;
+        match committed {
+            Poll::Ready(committed) => committed,
+            Poll::Pending => commit.await,
+        }
+        .map_err(classified)
     }
 
     async fn take_turn(&self) -> Result<(MutexGuard<'_, Turn>, Arc<Object>, Option<Statement>)> {
@@ -261,6 +286,23 @@ impl PgTx {
             .get_or_insert_with(|| opening(conn.clone(), self.opening.clone(), question).boxed().shared());
         opened.clone()
     }
+}
+
+/// Sent at the first poll, without suspending before it.
+async fn asked(
+    conn: &Object,
+    statement: &Statement,
+    tenant: Option<&Uuid>,
+    params: &[&dyn Param],
+) -> std::result::Result<(Vec<Row>, u64), tokio_postgres::Error> {
+    let tenant = tenant.map(|tenant| tenant as &(dyn ToSql + Sync));
+    let bound: Vec<_> = tenant.into_iter().chain(params.iter().map(|p| *p as &(dyn ToSql + Sync))).collect();
+    let mut rows = pin!(conn.query_raw(statement, bound).await?);
+    let mut all = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        all.push(row);
+    }
+    Ok((all, rows.rows_affected().unwrap_or(0)))
 }
 
 async fn opening(conn: Arc<Object>, opening: Opening, question: Option<Statement>) -> Result<()> {
@@ -337,12 +379,14 @@ fn stale(error: &tokio_postgres::Error) -> bool {
 
 /// What passes by itself is a 503: the server away, a time-out, a deadlock, no room. The rest is a fault of ours.
 pub(super) fn classified(error: tokio_postgres::Error) -> Error {
+    if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+        return Error::unavailable(Contended::new(error));
+    }
     let passing = match error.code() {
         None => true, // the connection
         Some(code) => {
             matches!(code.code().get(..2), Some("08" | "53" | "57" | "58"))
                 || [
-                    &SqlState::LOCK_NOT_AVAILABLE,
                     &SqlState::T_R_SERIALIZATION_FAILURE,
                     &SqlState::T_R_DEADLOCK_DETECTED,
                     &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,

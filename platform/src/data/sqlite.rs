@@ -1,6 +1,7 @@
 //! SQLite: the same transactions over one writer and several readers of a file in WAL mode.
 use super::{
-    DatabaseSettings, FromRow, LOCK_TIMEOUT, Mode, Opening, Param, Row, SET_ASIDE, STATEMENT_TIMEOUT, TURN,
+    Contended, DatabaseSettings, FromRow, LOCK_TIMEOUT, Mode, Opening, Param, Row, SET_ASIDE,
+    STATEMENT_TIMEOUT, TURN, UNDO,
 };
 use crate::{
     error::{Error, Result},
@@ -43,7 +44,7 @@ impl Files {
     }
 
     async fn hold(&self, mode: Mode) -> Result<Held> {
-        let full = |_| Error::unavailable("waited too long for the database");
+        let full = |_| Error::unavailable(Contended::new("waited too long for the database"));
         match mode {
             Mode::Write => {
                 let writer = tokio::time::timeout(self.acquire_timeout, self.writer.clone().lock_owned());
@@ -176,6 +177,26 @@ impl LiteTx {
         Ok(())
     }
 
+    /// Takes back, if so asked, what was done since the savepoint, runs a last statement, and commits.
+    pub async fn commit_with(
+        mut self,
+        undo: bool,
+        sql: &str,
+        tenant: &Uuid,
+        params: &[&dyn Param],
+    ) -> Result<()> {
+        let mode = self.opening.mode;
+        let held = &mut self.turn.get_mut().held;
+        let conn = held.as_mut().ok_or_else(|| Error::internal("there is nothing to commit"))?;
+        blocking(|| {
+            if undo {
+                conn.execute_batch(UNDO).map_err(classified)?;
+            }
+            query(conn, mode, sql, Some(tenant), params, <()>::from_row)
+        })?;
+        self.commit().await
+    }
+
     async fn opened<'t>(&self, turn: &'t mut Turn) -> Result<&'t mut Held> {
         if let Some(error) = &turn.failed {
             return Err(error.clone());
@@ -305,10 +326,10 @@ pub(super) fn classified(error: rusqlite::Error) -> Error {
         SystemIoFailure,
     };
     match error.sqlite_error_code() {
-        Some(
-            CannotOpen | DatabaseBusy | DatabaseLocked | DiskFull | OperationInterrupted | OutOfMemory
-            | ReadOnly | SystemIoFailure,
-        ) => Error::unavailable(error),
+        Some(DatabaseBusy | DatabaseLocked) => Error::unavailable(Contended::new(error)),
+        Some(CannotOpen | DiskFull | OperationInterrupted | OutOfMemory | ReadOnly | SystemIoFailure) => {
+            Error::unavailable(error)
+        }
         _ => Error::internal(error),
     }
 }

@@ -1,5 +1,5 @@
 //! The connection that stores take.
-use super::{FromRow, Param, Row, Sql, Topic, bell::Bells, postgres::PgTx, sqlite::LiteTx};
+use super::{FromRow, Param, Row, SAVEPOINT, Sql, Topic, UNDO, bell::Bells, postgres::PgTx, sqlite::LiteTx};
 use crate::{
     error::{Error, Result},
     values::Timestamp,
@@ -100,14 +100,58 @@ impl TenantConn {
         }
     }
 
+    /// From here on it can be [taken back](Self::undo), while what was before it stays. Once a transaction.
+    pub(crate) async fn savepoint(&self) -> Result<()> {
+        self.control(SAVEPOINT).await
+    }
+
+    /// Takes back what was done since the savepoint, with the locks that this took. What failed or was abandoned there
+    /// does not matter any more to statements that come after it.
+    pub(crate) async fn undo(&self) -> Result<()> {
+        self.control(UNDO).await
+    }
+
+    async fn control(&self, text: &'static str) -> Result<()> {
+        self.backend.run::<()>(text, text, None, &[]).await.map(drop)
+    }
+
     /// PostgreSQL answers the COMMIT of a failed transaction with a quiet ROLLBACK, hence the count.
     pub(crate) async fn commit(self) -> Result<()> {
+        self.check_settled()?;
+        let rings = self.rings();
+        self.backend.commit().await?;
+        rings();
+        Ok(())
+    }
+
+    /// Commits behind a last statement, in one flight: where the statement fails nothing is committed.
+    pub(crate) async fn commit_with(self, sql: Sql, params: &[&dyn Param]) -> Result<()> {
+        self.check_settled()?;
+        let rings = self.rings();
+        self.backend.commit_with(false, sql, &self.tenant, params).await?;
+        rings();
+        Ok(())
+    }
+
+    /// What is done once it has committed.
+    fn rings(&self) -> impl Fn() + use<> {
+        let (bells, rings) = (self.bells.clone(), self.rings.each_ref().map(|rings| rings.load(Relaxed)));
+        move || {
+            Topic::ALL
+                .into_iter()
+                .filter(|topic| rings[*topic as usize])
+                .for_each(|topic| bells.committed(topic))
+        }
+    }
+
+    /// The same, once what was done since the savepoint is taken back.
+    pub(crate) async fn undo_and_commit_with(self, sql: Sql, params: &[&dyn Param]) -> Result<()> {
+        self.backend.commit_with(true, sql, &self.tenant, params).await
+    }
+
+    fn check_settled(&self) -> Result<()> {
         if self.unsettled.load(Relaxed) > 0 {
             return Err(Error::internal("a statement failed or was abandoned, and the use case went on"));
-        }
-        self.backend.commit().await?;
-        for topic in Topic::ALL.into_iter().filter(|topic| self.rings[*topic as usize].load(Relaxed)) {
-            self.bells.committed(topic);
         }
         Ok(())
     }
@@ -135,6 +179,14 @@ impl Backend {
         match self {
             Self::Postgres(tx) => tx.commit().await,
             Self::Sqlite(tx) => tx.commit().await,
+        }
+    }
+
+    async fn commit_with(self, undo: bool, sql: Sql, tenant: &Uuid, params: &[&dyn Param]) -> Result<()> {
+        tracing::debug!(target: "tenantry::sql", statement = sql.sqlite, undo, "statement and COMMIT");
+        match self {
+            Self::Postgres(tx) => tx.commit_with(undo, sql.postgres, tenant, params).await,
+            Self::Sqlite(tx) => tx.commit_with(undo, sql.sqlite, tenant, params).await,
         }
     }
 }

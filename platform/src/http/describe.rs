@@ -15,7 +15,7 @@ use utoipa::{
         path::{Parameter, ParameterBuilder, ParameterIn},
         request_body::{RequestBody, RequestBodyBuilder},
         response::{Response, ResponseBuilder},
-        schema::Schema,
+        schema::{ObjectBuilder, Schema, SchemaType, Type},
     },
 };
 
@@ -118,6 +118,39 @@ impl Doc {
             .description(Some(description))
             .schema(Some(string_schema()));
         self.parameters.push(header.build());
+    }
+
+    /// It takes a key, so that it can be sent again.
+    pub(super) fn takes_key(&mut self, name: &str, longest: usize) {
+        let schema = ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .min_length(Some(1))
+            .max_length(Some(longest))
+            .pattern(Some("^[!-~]+$"));
+        let header = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .description(Some(
+                "Sent again within 24 hours with the same key and the same body, the request takes effect once and is \
+                 given the first answer; any other request with it is 422. While the first is under way, 409.",
+            ))
+            .schema(Some(schema));
+        self.parameters.push(header.build());
+        self.errors.extend([
+            Code::BadRequest,
+            Code::PayloadTooLarge,
+            Code::Conflict,
+            Code::IdempotencyKeyReused,
+        ]);
+    }
+
+    /// Its answer is one that was given before where this header says so.
+    pub(super) fn answers_again(&mut self, header: &str) {
+        for response in self.responses.values_mut() {
+            let mut documented = Header::new(string_schema());
+            documented.description = Some("`true` where the answer was given before, else absent".to_owned());
+            response.headers.insert(header.to_owned(), documented.into());
+        }
     }
 
     pub(super) fn is_conditional_read(&self) -> bool {

@@ -4,6 +4,7 @@ use super::{
     Arrived,
     client_address::client_address,
     limits::Standings,
+    once::Replayed,
     public::{ClientAddress, RequestId},
 };
 use crate::{
@@ -91,8 +92,12 @@ fn request_id(headers: &HeaderMap) -> String {
     )
 }
 
-/// Writes the body of whatever is no success, the router's own answers included.
+/// Writes the body of whatever is no success, the router's own answers included; not of an answer that is given again,
+/// which is the first one's to the byte.
 fn as_document(response: &mut Response, id: &str) -> Option<Error> {
+    if response.extensions().get::<Replayed>().is_some() {
+        return None;
+    }
     let status = response.status();
     let error = match response.extensions_mut().remove::<Error>() {
         Some(error) => error,
@@ -107,13 +112,18 @@ fn as_document(response: &mut Response, id: &str) -> Option<Error> {
         }
         None => return None,
     };
+    write_document(response, &error, id);
+    Some(error)
+}
+
+/// The error document, as the request of this id is told it.
+pub(super) fn write_document(response: &mut Response, error: &Error, id: &str) {
     *response.status_mut() = error.code().status();
     let document = error.document(id);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CONTENT_LENGTH, document.len().into());
     *response.body_mut() = Body::from(document);
-    Some(error)
 }
 
 fn add_security_headers(headers: &mut HeaderMap, versioned: bool, hsts: bool) {
@@ -150,13 +160,14 @@ fn log(asked: &Asked, response: &Response, who: Option<&Caller>, took: Duration,
         who.map(|w| tracing::field::display(w.user)),
         who.map(|w| tracing::field::display(w.session)),
     );
+    let replayed = response.extensions().get::<Replayed>().map(|_| true);
     let code = error.map(|e| e.code().name());
     let cause = error.and_then(Error::cause_chain);
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
                 target: "tenantry::request", request_id = id, %method, route, client, status, duration_us = took, tenant, user,
-                session, code, cause, "request"
+                session, replayed, code, cause, "request"
             )
         };
     }

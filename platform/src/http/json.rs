@@ -3,10 +3,10 @@ use super::describe::{DescribeInput, Doc};
 use crate::{
     core::Core,
     error::{Code, Error, Result},
-    values::{At, Body, Faults, Input, Parse},
+    values::{At, Body as Members, Faults, Input, Parse},
 };
 use axum::{
-    body::{Bytes, HttpBody as _},
+    body::{Body, Bytes, HttpBody as _},
     extract::{FromRequest, Request},
     http::{
         HeaderMap, HeaderValue,
@@ -20,17 +20,17 @@ use serde_json::value::RawValue;
 /// does not parse (400), and wrong values, all of them at once (422).
 pub struct Json<T>(pub T);
 
-impl<T: Body + Parse> FromRequest<Core> for Json<T> {
+impl<T: Members + Parse> FromRequest<Core> for Json<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, core: &Core) -> Result<Self> {
         media_type(request.headers())?;
-        let bytes = read(request, core.settings.max_body_bytes).await?;
+        let bytes = read(request.into_body(), core.settings.max_body_bytes).await?;
         parse(&bytes).map(Self)
     }
 }
 
-fn media_type(headers: &HeaderMap) -> Result<()> {
+pub(super) fn media_type(headers: &HeaderMap) -> Result<()> {
     let refused = |why: &'static str| Err(Error::new(Code::UnsupportedMediaType, why));
     let header = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = header.split(';').map(str::trim);
@@ -50,19 +50,19 @@ fn media_type(headers: &HeaderMap) -> Result<()> {
     Ok(())
 }
 
-async fn read(request: Request, limit: usize) -> Result<Bytes> {
+pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes> {
     let too_large = || Error::new(Code::PayloadTooLarge, format!("The body is larger than {limit} bytes"));
-    if request.body().size_hint().lower() > limit as u64 {
+    if body.size_hint().lower() > limit as u64 {
         return Err(too_large()); // before it is sent, where its length is told
     }
-    match Limited::new(request.into_body(), limit).collect().await {
+    match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(e) if e.is::<LengthLimitError>() => Err(too_large()),
         Err(e) => Err(Error::new(Code::BadRequest, "The body ended before it was complete").caused_by(e)),
     }
 }
 
-fn parse<T: Parse>(bytes: &[u8]) -> Result<T> {
+pub(super) fn parse<T: Parse>(bytes: &[u8]) -> Result<T> {
     let unparsable =
         |e: serde_json::Error| Error::new(Code::BadRequest, format!("The body is not valid JSON: {e}"));
     let raw: &RawValue = serde_json::from_slice(bytes).map_err(unparsable)?;
@@ -71,7 +71,7 @@ fn parse<T: Parse>(bytes: &[u8]) -> Result<T> {
     faults.check(value)
 }
 
-impl<T: Body + Parse> DescribeInput for Json<T> {
+impl<T: Members + Parse> DescribeInput for Json<T> {
     fn describe(doc: &mut Doc) {
         doc.takes_body(T::schema(), T::example());
     }

@@ -6,8 +6,19 @@
 //! async fn unguarded() -> Result<Data<String>> { Ok(Data(String::new())) }
 //! let routes = Routes::new("notes").get("/notes", unguarded, "List notes");
 //! ```
+//! A POST on the resource plane answers what can be given again, so a handler that takes no `Once` does not compile
+//! either:
+//!
+//! ```compile_fail,E0277
+//! use tenantry::{access::{Permission, Role, Scope}, error::Result, http::{Bare, Routes}};
+//! struct Write;
+//! impl Permission for Write { const NAME: &'static str = "notes.write"; const MIN_ROLE: Role = Role::Member; }
+//! async fn count(scope: Scope<Write>) -> Result<Bare<String>> { Ok(Bare(String::new())) }
+//! let routes = Routes::new("notes").get("/notes/count", count, "Count notes");
+//! let routes = Routes::new("notes").post("/notes/count", count, "Count notes");
+//! ```
 use super::{
-    FailuresLimited, Limited, Public,
+    Accepted, CreatedData, Data, FailuresLimited, Limited, NoContent, Public, Replayable,
     describe::{DescribeInput, DescribeOutput, Doc},
     query,
 };
@@ -50,6 +61,28 @@ pub trait Endpoint<Args, Answer>: Send + 'static {
     fn route(self, method: MethodFilter) -> MethodRouter<Core>;
 }
 
+/// Says what a POST may answer to whom it admits. To those with a `Scope` a resource is answered by a [`Replayable`] alone:
+/// the client may send the request again with its `Idempotency-Key`.
+pub trait Posts<Answer>: Admits {}
+impl<A> Posts<A> for Public {}
+impl<A> Posts<A> for Limited {}
+impl<A> Posts<A> for FailuresLimited {}
+impl<P: Permission, A> Posts<Replayable<A>> for Scope<P> {}
+impl<P: Permission, A> Posts<Data<A>> for Scope<P> {}
+impl<P: Permission, A> Posts<CreatedData<A>> for Scope<P> {}
+impl<P: Permission, A> Posts<Accepted<A>> for Scope<P> {}
+impl<P: Permission> Posts<NoContent> for Scope<P> {}
+
+/// A handler of a POST.
+#[diagnostic::on_unimplemented(
+    message = "this is no handler of a POST",
+    label = "no handler of a POST: see the note for what one is",
+    note = "a POST takes an Idempotency-Key: `async fn(scope: Scope<P>, …, Once(key, body): Once<a body or ()>) -> \
+            Result<Replayable<an answer>>`, answered by `scope.write_once(&key, async |tx| …).await`; only the account plane \
+            (`Data`, `CreatedData`, `Accepted`) has others"
+)]
+pub trait PostEndpoint<Args, Answer>: Endpoint<Args, Answer> {}
+
 macro_rules! endpoints {
     ($(($($arg:ident),*))*) => { $(
         impl<F, Answering, Answer, M, First, $($arg),*> Endpoint<(M, First, $($arg,)*), Answer> for F
@@ -72,6 +105,13 @@ macro_rules! endpoints {
             fn route(self, method: MethodFilter) -> MethodRouter<Core> {
                 on(method, self)
             }
+        }
+
+        impl<F, Answer, M, First, $($arg),*> PostEndpoint<(M, First, $($arg,)*), Answer> for F
+        where
+            F: Endpoint<(M, First, $($arg,)*), Answer>,
+            First: Posts<Answer>,
+        {
         }
     )* };
 }
@@ -118,7 +158,7 @@ impl Routes {
 
     /// Makes, or does.
     #[must_use]
-    pub fn post<H: Endpoint<Args, Out>, Args, Out>(
+    pub fn post<H: PostEndpoint<Args, Out>, Args, Out>(
         self,
         path: &str,
         handler: H,

@@ -34,6 +34,31 @@ impl Sealer {
     }
 }
 
+/// Seals under the current secret, and opens also what was sealed under one before it.
+pub struct Keyring(Vec<Sealer>);
+
+impl Keyring {
+    /// Keys for one purpose, made from configured secrets.
+    pub fn new<'s>(
+        current: &'s str,
+        previous: impl IntoIterator<Item = &'s str>,
+        purpose: &str,
+    ) -> Result<Self> {
+        let secrets = std::iter::once(current).chain(previous);
+        secrets.map(|secret| Sealer::new(secret, purpose)).collect::<Result<_>>().map(Self)
+    }
+
+    /// See [`Sealer::seal`].
+    pub fn seal(&self, place: &[&[u8]], plain: &[u8]) -> Result<Vec<u8>> {
+        self.0.first().ok_or_else(|| Error::internal("a keyring is empty"))?.seal(place, plain)
+    }
+
+    /// See [`Sealer::open`].
+    pub fn open(&self, place: &[&[u8]], sealed: &[u8]) -> Option<Vec<u8>> {
+        self.0.iter().find_map(|sealer| sealer.open(place, sealed))
+    }
+}
+
 /// Parts that cannot run into one another.
 fn bound(place: &[&[u8]]) -> Vec<u8> {
     place.iter().flat_map(|part| [&(part.len() as u64).to_be_bytes(), *part].concat()).collect()
@@ -42,6 +67,19 @@ fn bound(place: &[&[u8]]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_sealed_under_a_previous_secret_still_opens() {
+        let ring = |current, previous: &[&'static str]| {
+            Keyring::new(current, previous.iter().copied(), "a test").unwrap()
+        };
+        let before = ring("the first secret", &[]).seal(&[b"row"], b"plain").unwrap();
+        let rotated = ring("the second secret", &["another", "the first secret"]);
+        assert_eq!(rotated.open(&[b"row"], &before).as_deref(), Some(b"plain".as_slice()));
+        let after = rotated.seal(&[b"row"], b"plain").unwrap();
+        assert!(ring("the second secret", &[]).open(&[b"row"], &after).is_some());
+        assert_eq!(ring("the first secret", &[]).open(&[b"row"], &after), None);
+    }
 
     #[test]
     fn what_is_sealed_opens_in_its_place_and_nowhere_else() {

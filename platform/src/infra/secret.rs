@@ -26,6 +26,16 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+/// SHA-256 over parts that cannot run into one another.
+pub fn digest(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
 /// HMAC-SHA256 (RFC 2104) over parts that cannot run into one another.
 pub fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
     let mut block = [0; 64]; // a key shorter than SHA-256's block is filled up with zeros

@@ -9,7 +9,7 @@ use crate::{
     core::Core,
     domains::auth::service::{User, UserView},
     error::Result,
-    http::{CreatedData, Data, Id, Json, Page, Query},
+    http::{CreatedData, Data, Id, Json, Once, Page, Query, Replayable},
 };
 use axum::extract::State;
 
@@ -24,9 +24,9 @@ pub async fn show(scope: Scope<Manage>, id: Id<User>) -> Result<Data<UserView>> 
 pub async fn invite(
     scope: Scope<Manage>,
     State(core): State<Core>,
-    Json(body): Json<InviteUser>,
-) -> Result<CreatedData<InvitedView>> {
-    scope.write(async |tx| service::invite(&core, tx, &body).await).await.map(CreatedData)
+    Once(key, body): Once<InviteUser>,
+) -> Result<Replayable<CreatedData<InvitedView>>> {
+    scope.write_once(&key, async |tx| service::invite(&core, tx, &body).await.map(CreatedData)).await
 }
 
 pub async fn change_role(

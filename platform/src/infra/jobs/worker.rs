@@ -47,7 +47,8 @@ impl Worker {
     pub async fn run(&self, stop: impl Future<Output = ()> + Send + 'static, grace: Duration) {
         let stop = stop.boxed().shared();
         let queues = self.0.queues.iter().map(|queue| queue.run(stop.clone(), grace));
-        join3(self.0.jobs.run(stop.clone(), grace), join_all(queues), self.do_chores(stop.clone(), grace)).await;
+        join3(self.0.jobs.run(stop.clone(), grace), join_all(queues), self.do_chores(stop.clone(), grace))
+            .await;
     }
 
     /// Works on what is due, and on what becomes due meanwhile, until nothing is; answers how many rows that were.

@@ -4,7 +4,7 @@ mod purge;
 mod sessions;
 
 pub use people::*;
-pub use purge::{OVER, purge_some};
+pub use purge::OVER;
 pub use sessions::{end_own_session, end_sessions_but, live_sessions};
 
 use super::model::{Credentials, StoredToken, Tenant, User};
