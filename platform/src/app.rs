@@ -3,7 +3,7 @@
 use crate::{
     access::TokenKeys,
     cli,
-    config::{AuthSettings, Config},
+    config::{AuthSettings, Config, WebhookSettings},
     core::{Core, HttpSettings, LimitSettings, Parts},
     data::{self, DatabaseTarget, Db, Migrations},
     docs,
@@ -24,7 +24,7 @@ use crate::{
         plans::KnownPlans,
         purge,
         rate_limit::RateLimiter,
-        seal::Keyring,
+        seal::{Keyring, Sealer},
     },
 };
 use axum::{
@@ -83,6 +83,10 @@ pub struct CoreSettings {
     pub limits: LimitSettings,
     /// Where tenants may have requests sent to.
     pub egress: EgressSettings,
+    /// Under it the secrets of webhook endpoints are sealed.
+    pub webhook_secret: SecretString,
+    /// How webhooks are delivered.
+    pub webhooks: WebhookSettings,
     /// What is done with mail.
     pub mail: Mail,
     /// `PUBLIC_URL`, without a slash at its end.
@@ -106,6 +110,7 @@ impl App {
                 domains::auth::domain(),
                 domains::users::domain(),
                 domains::tenant::domain(),
+                domains::webhooks::domain(),
                 domains::audit::domain(),
                 domains::health::domain(),
             ],
@@ -183,6 +188,9 @@ impl App {
             ),
             passwords: PasswordHasherPool::start(settings.passwords.0, settings.passwords.1)?,
             egress: Egress::start(settings.egress)?,
+            events: self.events().copied().collect(),
+            webhook_secrets: Sealer::new(settings.webhook_secret.expose_secret(), "webhook secrets")?,
+            webhooks: settings.webhooks,
             mail: settings.mail,
             public_url: settings.public_url,
             background: Background::new(MOST_BACKGROUND),
@@ -269,11 +277,17 @@ pub(crate) fn hashing_threads() -> usize {
 }
 
 impl CoreSettings {
-    /// As configured; the secret is the configured one or, in demo mode, the one that its database keeps.
-    pub fn of(config: &Config, demo_secret: Option<SecretString>) -> Result<Self> {
-        let secret_key = config.secrets.secret_key.clone().or(demo_secret);
+    /// As configured; the secrets are the configured ones or, in demo mode, those that its database keeps: the key that
+    /// everything else is derived from, and that of webhooks.
+    pub fn of(config: &Config, demo_secrets: [Option<SecretString>; 2]) -> Result<Self> {
+        let [secret_key, webhook_secret] = demo_secrets;
+        let secret_key = config.secrets.secret_key.clone().or(secret_key);
+        let webhook_secret = config.webhook_secret.clone().or(webhook_secret);
         Ok(Self {
             secret_key: secret_key.ok_or_else(|| Error::internal("SECRET_KEY is missing"))?,
+            webhook_secret: webhook_secret
+                .ok_or_else(|| Error::internal("WEBHOOK_SIGNING_SECRET is missing"))?,
+            webhooks: config.webhooks.clone(),
             previous_keys: config.secrets.previous_keys.clone(),
             issuer: config.app_name.clone(),
             passwords: (config.passwords, hashing_threads()),

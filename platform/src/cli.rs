@@ -27,8 +27,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the API (this is what happens without a command)
-    Serve,
+    /// Serve the API and work (this is what happens without a command)
+    Serve {
+        /// Leave jobs, webhook deliveries and clean-up to `tenantry worker`
+        #[arg(long)]
+        no_worker: bool,
+    },
+    /// Do jobs, webhook deliveries and clean-up, without the API
+    Worker,
     /// Bring the database up to date and exit
     ///
     /// Safe when several nodes run it at once. `serve` does it itself on SQLite, and elsewhere with AUTO_MIGRATE=true.
@@ -47,7 +53,7 @@ enum Command {
 
 /// Reads the arguments, then the configuration, then does it.
 pub(crate) fn run(app: &App) -> ExitCode {
-    let command = Arguments::parse().command.unwrap_or(Command::Serve);
+    let command = Arguments::parse().command.unwrap_or(Command::Serve { no_worker: false });
     let environment = match Environment::load() {
         Ok(environment) => environment,
         Err(faults) => return refuse(&faults),
@@ -79,7 +85,9 @@ pub(crate) fn run(app: &App) -> ExitCode {
         match command {
             Command::Migrate { status } => migrate(app, &config, status).await,
             Command::Seed => seed(app, &config).await,
-            _ => serve::serve(app, config).await,
+            Command::Worker => serve::work(app, config).await,
+            Command::Serve { no_worker } => serve::serve(app, config, !no_worker).await,
+            Command::Openapi | Command::Config => Ok(()), // done above
         }
     });
     match outcome {

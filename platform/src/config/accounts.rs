@@ -5,7 +5,8 @@ use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 
 const SHORTEST_SECRET: usize = 32;
-pub(super) const KEY_REQUIRED: &str = "SECRET_KEY: required";
+/// Of a secret that only the demo makes by itself.
+pub(super) const REQUIRED: &str = "required: `openssl rand -base64 48` makes one";
 const DAY: u64 = 24 * 60 * 60;
 
 /// Keys.
@@ -46,17 +47,27 @@ fn secret_fault(secret: &str) -> Option<String> {
     }
 }
 
-pub(super) fn secrets(r: &mut Reader<'_>, demo: bool) -> SecretSettings {
-    let secret_key = r.secret("SECRET_KEY", &["JWT_SECRET"]);
-    match &secret_key {
-        None if !demo => r.faults.push(format!("{KEY_REQUIRED}: `openssl rand -base64 48` makes one")),
-        None => {}
-        Some(secret) => {
-            if let Some(why) = secret_fault(secret.expose_secret()) {
-                r.fault("SECRET_KEY", why);
-            }
-        }
+/// A secret that everybody has to set; the demo makes its own.
+pub(super) fn required_secret(
+    r: &mut Reader<'_>,
+    name: &'static str,
+    others: &[&'static str],
+    demo: bool,
+) -> Option<SecretString> {
+    let secret = r.secret(name, others);
+    let fault = match &secret {
+        None if demo => None,
+        None => Some(REQUIRED.to_owned()),
+        Some(secret) => secret_fault(secret.expose_secret()),
+    };
+    if let Some(why) = fault {
+        r.fault(name, why);
     }
+    secret
+}
+
+pub(super) fn secrets(r: &mut Reader<'_>, demo: bool) -> SecretSettings {
+    let secret_key = required_secret(r, "SECRET_KEY", &["JWT_SECRET"], demo);
     r.parsed("JWT_ALGORITHM", "HS256".to_owned(), |text| match text {
         "HS256" => Ok(text.to_owned()),
         _ => Err(format!("must be HS256, not {text:?}")),

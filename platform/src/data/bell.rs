@@ -13,6 +13,7 @@ use crate::{
 };
 use futures_util::TryStreamExt;
 use std::{
+    convert::Infallible,
     future::pending,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
@@ -123,7 +124,7 @@ impl Db {
 
     /// Tells the other nodes what is committed here, and rings here for what is committed there, for as long as it is
     /// awaited. SQLite has one node.
-    pub async fn relay(&self) {
+    pub(crate) async fn relay(&self) -> Infallible {
         let Pools::Postgres(server) = &self.pools else { return pending().await };
         let reached = AtomicBool::new(true);
         loop {

@@ -16,7 +16,7 @@ pub(crate) mod public;
 mod query;
 mod routes;
 
-pub use answer::{Accepted, Bare, Created, CreatedData, Data, DataOf, NoContent};
+pub use answer::{Accepted, Bare, Created, CreatedData, Data, DataOf, NoContent, Taken};
 pub use client_address::TrustedProxies;
 pub use cursor::{Cursor, CursorKey, CursorPage, Paging};
 pub use describe::{DescribeInput, DescribeOutput, Doc};
