@@ -164,7 +164,8 @@ impl App {
     /// The OpenAPI document.
     pub fn openapi(&self, title: &str) -> OpenApi {
         let groups: Vec<_> = self.routes().collect();
-        openapi::document(title, env!("CARGO_PKG_VERSION"), &groups)
+        let events: Vec<_> = self.events().copied().collect();
+        openapi::document(title, env!("CARGO_PKG_VERSION"), &groups, &events)
     }
 
     /// Puts the parts together that every request can reach. To be called within a runtime.
