@@ -8,6 +8,7 @@
 mod architecture;
 mod auth;
 mod cli;
+mod egress;
 mod errors;
 mod flights;
 mod guards;
