@@ -26,3 +26,4 @@ mod service;
 mod support;
 mod tokens;
 mod transactions;
+mod webhooks;

@@ -9,6 +9,7 @@
 pub mod database;
 pub mod http;
 pub mod proxy;
+pub mod receiver;
 pub mod redis;
 pub mod smtp;
 
@@ -20,7 +21,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tenantry::{
     App, Domain,
     app::{CoreSettings, Service},
-    config::AuthSettings,
+    config::{AuthSettings, RetrySchedule, WebhookSettings},
     core::{Core, HttpSettings, LimitSettings},
     data::Db,
     http::TrustedProxies,
@@ -42,6 +43,8 @@ use tenantry::{
 pub const PASSWORD: &str = "a long walk in the rain";
 /// The key under which a test's tokens are signed.
 pub const SECRET_KEY: &str = "0f9c1d2e3b4a59687766554433221100-of-a-test";
+/// The key under which the secrets of a test's endpoints are sealed.
+pub const WEBHOOK_SECRET: &str = "a8f3-webhooks-5566778899001122-of-a-test";
 /// bcrypt at cost 4: what is tested is not its slowness.
 pub const SCHEME: Scheme = Scheme::Bcrypt(4);
 
@@ -81,6 +84,7 @@ pub struct Options {
     pub mail: Mail,
     /// Whether tenants may name addresses of this machine, as receivers of tests have.
     pub allow_private: bool,
+    pub webhooks: WebhookSettings,
     /// Off, unless a test is about them.
     pub limits: LimitSettings,
     pub trusted_proxies: Vec<&'static str>,
@@ -104,6 +108,7 @@ impl Default for Options {
             public_url_is_https: false,
             mail: Mail::Off,
             allow_private: true,
+            webhooks: webhooks(),
             limits: no_limits(),
             trusted_proxies: Vec::new(),
             domains: Vec::new(),
@@ -115,6 +120,16 @@ impl Default for Options {
 pub fn no_limits() -> LimitSettings {
     let off = RateLimit(None);
     LimitSettings { auth: off, tenant: TenantLimit::Fixed(off), redis: None }
+}
+
+/// As they are where nothing is set.
+pub fn webhooks() -> WebhookSettings {
+    WebhookSettings {
+        schedule: RetrySchedule::default(),
+        max_retries: 5,
+        timeout: Duration::from_secs(15),
+        retention: Duration::from_secs(90 * 24 * 60 * 60),
+    }
 }
 
 impl TestApp {
@@ -220,6 +235,8 @@ fn settings(options: Options) -> CoreSettings {
         },
         limits: options.limits,
         egress: EgressSettings { allow_private: options.allow_private },
+        webhook_secret: SecretString::from(WEBHOOK_SECRET),
+        webhooks: options.webhooks,
         mail: options.mail,
         public_url: "https://app.example.test".to_owned(),
         clock: options.clock,
