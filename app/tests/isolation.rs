@@ -31,7 +31,7 @@ const ROLES: &str = "('tenantry_login', 'tenantry_tenant', 'tenantry_system')";
 
 /// Tables of tenants' rows in which the system works for all tenants: it claims jobs and purges what is over. A table
 /// that is added to this list answers for that in review.
-const SYSTEM_TABLES: [&str; 4] = ["jobs", "refresh_tokens", "sessions", "user_tokens"];
+const SYSTEM_TABLES: [&str; 5] = ["idempotency_keys", "jobs", "refresh_tokens", "sessions", "user_tokens"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_table_of_tenants_rows_is_closed_on_postgres() {
@@ -151,6 +151,7 @@ async fn the_roles_of_the_product_own_nothing_on_postgres() {
     );
     let system = texts(client, &granted("tenantry_system")).await;
     let listed = [
+        "idempotency_keys DELETE",
         "jobs DELETE SELECT UPDATE",
         "refresh_tokens DELETE SELECT",
         "sessions DELETE SELECT",
@@ -158,6 +159,15 @@ async fn the_roles_of_the_product_own_nothing_on_postgres() {
         "user_tokens DELETE SELECT",
     ];
     assert_eq!(system, listed, "what sees all tenants is listed here");
+    let columns = texts(
+        client,
+        "SELECT table_name || '.' || column_name FROM information_schema.column_privileges p \
+         WHERE grantee = 'tenantry_system' AND NOT EXISTS (SELECT FROM information_schema.role_table_grants t \
+         WHERE t.grantee = p.grantee AND t.table_name = p.table_name AND t.privilege_type = p.privilege_type) ORDER BY 1",
+    )
+    .await;
+    let listed = ["created_at", "hash", "tenant_id"].map(|column| format!("idempotency_keys.{column}"));
+    assert_eq!(columns, listed, "and of a table it need not see whole, these columns");
 }
 
 /// A connection in the state in which the product's pool has them.

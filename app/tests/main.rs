@@ -12,6 +12,7 @@ mod egress;
 mod errors;
 mod flights;
 mod guards;
+mod idempotency;
 mod input;
 mod isolation;
 mod jobs;

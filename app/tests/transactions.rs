@@ -4,15 +4,12 @@ mod clumsy;
 
 pub use clumsy::domain as clumsy_domain;
 
-use crate::support::{Options, Person, Tenant, TestApp, at_once, database::on_postgres, order};
+use crate::support::{
+    Options, Person, Tenant, TestApp, at_once, database::on_postgres, dropped_after, order,
+};
 use axum::extract::Request;
 use serde_json::{Value, json};
-use std::{
-    future::poll_fn,
-    pin::pin,
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 /// The product and the clumsy domain, on this many connections.
@@ -153,18 +150,7 @@ async fn the_role_is_asked_each_time_on_every_node() {
 async fn dropped_at_any_point(app: &TestApp, who: &Person, method: &str, path: &str, body: &Value) -> usize {
     for limit in 1.. {
         let body = Some(body.to_string().into_bytes());
-        let mut polls = 0;
-        let answer = {
-            let mut request = pin!(who.send(method, path, &[], body));
-            poll_fn(|cx| {
-                if polls == limit {
-                    return Poll::Ready(None);
-                }
-                polls += 1;
-                request.as_mut().poll(cx).map(Some)
-            })
-            .await
-        };
+        let answer = dropped_after(limit, who.send(method, path, &[], body)).await;
         who.get("/orders").await.ok(); // the next user of the only connection
         app.database.settle().await;
         all_or_nothing(app).await;
@@ -189,7 +175,7 @@ async fn a_request_dropped_at_any_point_leaves_all_or_nothing() {
 }
 
 /// A server that ends with its test.
-struct Abort(tokio::task::JoinHandle<std::io::Result<()>>);
+pub struct Abort(tokio::task::JoinHandle<std::io::Result<()>>);
 
 impl Drop for Abort {
     fn drop(&mut self) {
@@ -198,7 +184,13 @@ impl Drop for Abort {
 }
 
 /// A client on a real socket that has sent a request and waits.
-async fn waiting_client(app: &TestApp, who: &Person, path: &str, body: &Value) -> (TcpStream, Abort) {
+pub async fn waiting_client(
+    app: &TestApp,
+    who: &Person,
+    path: &str,
+    headers: &str,
+    body: &Value,
+) -> (TcpStream, Abort) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = axum::ServiceExt::<Request>::into_make_service(app.service.clone());
@@ -207,7 +199,7 @@ async fn waiting_client(app: &TestApp, who: &Person, path: &str, body: &Value) -
     let body = body.to_string();
     let head = format!(
         "POST /api/v1{path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+         content-type: application/json\r\n{headers}content-length: {}\r\n\r\n{body}",
         who.access_token,
         body.len()
     );
@@ -239,7 +231,7 @@ async fn a_client_that_goes_away_in_a_transaction_frees_its_connection() {
     };
     let before = connection().await;
     for _ in 0..3 {
-        let (client, _server) = waiting_client(&app, &acme.member, "/clumsy/forgets", &json!({})).await;
+        let (client, _server) = waiting_client(&app, &acme.member, "/clumsy/forgets", "", &json!({})).await;
         until_status(&acme.member, 503).await;
         drop(client);
         until_status(&acme.member, 201).await;
@@ -249,7 +241,8 @@ async fn a_client_that_goes_away_in_a_transaction_frees_its_connection() {
     assert_eq!(connection().await, before, "the same connection is used on");
 }
 
-const WAITING: &str =
+/// How many wait for what another holds, on PostgreSQL.
+pub const WAITING: &str =
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -261,7 +254,7 @@ async fn a_client_that_goes_away_in_a_statement_frees_its_connection_on_postgres
     acme.member.post("/orders", order()).await.created();
     let before = app.database.number(CONNECTIONS).await;
     let held = app.database.hold("orders").await;
-    let (client, _server) = waiting_client(&app, &acme.member, "/orders", &order()).await;
+    let (client, _server) = waiting_client(&app, &acme.member, "/orders", "", &order()).await;
     app.database.until(WAITING, 1).await;
     drop(client);
     held.release().await;

@@ -55,6 +55,15 @@ impl Client {
         self.send("DELETE", path, &[], None).await
     }
 
+    pub async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
+        self.send("POST", path, headers, Some(body.to_string().into_bytes())).await
+    }
+
+    /// A POST with this `Idempotency-Key`.
+    pub async fn post_once(&self, path: &str, key: &str, body: Value) -> Answer {
+        self.post_with(path, &[("idempotency-key", key)], body).await
+    }
+
     /// A POST that takes no body.
     pub async fn post_empty(&self, path: &str) -> Answer {
         self.send("POST", path, &[], None).await

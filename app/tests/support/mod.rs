@@ -88,6 +88,8 @@ pub struct Options {
     /// Off, unless a test is about them.
     pub limits: LimitSettings,
     pub trusted_proxies: Vec<&'static str>,
+    /// The key of everything, and those before it.
+    pub keys: (&'static str, Vec<&'static str>),
     /// Beside the product's own.
     pub domains: Vec<Domain>,
 }
@@ -111,6 +113,7 @@ impl Default for Options {
             webhooks: webhooks(),
             limits: no_limits(),
             trusted_proxies: Vec::new(),
+            keys: (SECRET_KEY, Vec::new()),
             domains: Vec::new(),
         }
     }
@@ -215,8 +218,8 @@ impl TestApp {
 fn settings(options: Options) -> CoreSettings {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     CoreSettings {
-        secret_key: SecretString::from(SECRET_KEY),
-        previous_keys: Vec::new(),
+        secret_key: SecretString::from(options.keys.0),
+        previous_keys: options.keys.1.into_iter().map(SecretString::from).collect(),
         issuer: "Test API".to_owned(),
         passwords: options.scheme,
         auth: AuthSettings {
@@ -313,6 +316,20 @@ where
 {
     let tasks: Vec<_> = (0..count).map(|i| tokio::spawn(make(i))).collect();
     futures_util::future::join_all(tasks).await.into_iter().map(Result::unwrap).collect()
+}
+
+/// Polls it so many times and drops it, unless it has ended by then.
+pub async fn dropped_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    let mut polled = 0;
+    std::future::poll_fn(|cx| {
+        if polled == polls {
+            return std::task::Poll::Ready(None);
+        }
+        polled += 1;
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
 }
 
 /// Waits for something that other tasks bring about; panics if it has not come after ten seconds.

@@ -177,11 +177,7 @@ impl PgTx {
         drop(turn);
 
         opened.await?; // before any row is handed out
-        let answer = match sent {
-            Poll::Ready(answer) => answer,
-            Poll::Pending => answer.await,
-        };
-        answer.map_err(|e| match self.opening.mode {
+        rest_of(sent, answer).await.map_err(|e| match self.opening.mode {
             // not the server, which may be read-only for a moment, but the use case
             Mode::Read if e.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => Error::internal(e),
             _ => failed(&conn, e),
@@ -222,28 +218,18 @@ impl PgTx {
     ) -> Result<()> {
         let conn = self.turn.get_mut().conn.clone();
         let conn = conn.ok_or_else(|| Error::internal("there is nothing to commit"))?;
-        let mut undone = conn.batch_execute(UNDO).boxed();
-        if undo && let Poll::Ready(Err(unsent)) = poll!(undone.as_mut()) {
-            return Err(classified(unsent)); // the drop rolls back
-        }
+        let mut undone = pin!(conn.batch_execute(UNDO));
+        let undone_at_once = if undo { poll!(undone.as_mut()).map_err(classified)? } else { Poll::Ready(()) };
         // prepared behind it: where the work has failed, nothing else is taken before
         let statement = self.prepared(&conn, sql).await?;
         let mut answer = pin!(asked(&conn, &statement, Some(tenant), params));
-        if let Poll::Ready(Err(unsent)) = poll!(answer.as_mut()) {
-            return Err(classified(unsent));
-        }
+        let answered_at_once = poll!(answer.as_mut()).map_err(classified)?; // if it was not sent, the drop rolls back
         let mut commit = pin!(conn.batch_execute("COMMIT"));
-        let committed = poll!(commit.as_mut());
+        let committed_at_once = poll!(commit.as_mut());
         self.turn.get_mut().conn = None; // there is nothing left to roll back
-        if undo {
-            undone.await.map_err(classified)?;
-        }
-        answer.await.map_err(|e| failed(&conn, e))?;
-        match committed {
-            Poll::Ready(committed) => committed,
-            Poll::Pending => commit.await,
-        }
-        .map_err(classified)
+        rest_of(undone_at_once.map(Ok), undone).await.map_err(classified)?;
+        rest_of(answered_at_once.map(Ok), answer).await.map_err(|e| failed(&conn, e))?;
+        rest_of(committed_at_once, commit).await.map_err(classified)
     }
 
     async fn take_turn(&self) -> Result<(MutexGuard<'_, Turn>, Arc<Object>, Option<Statement>)> {
@@ -285,6 +271,14 @@ impl PgTx {
             .opened
             .get_or_insert_with(|| opening(conn.clone(), self.opening.clone(), question).boxed().shared());
         opened.clone()
+    }
+}
+
+/// The outcome of what was polled once.
+async fn rest_of<T>(first: Poll<T>, future: impl Future<Output = T>) -> T {
+    match first {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => future.await,
     }
 }
 

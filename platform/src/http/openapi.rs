@@ -44,7 +44,7 @@ pub(crate) fn document(title: &str, version: &str, groups: &[&Routes], events: &
     let mut info = Info::new(title, version);
     info.description = Some(
         "Sign in with `POST /api/v1/auth/login` and paste its `access_token` under *Authorize*. Two planes: `auth` answers in the envelope `{\"success\": true, \"data\": …}`; resources are bare objects, \
-         their lists cursor pages. Every error is one document (RFC 9457), with all fields at fault in `details`."
+         their lists cursor pages. A request with an `Idempotency-Key` can be sent again: it takes effect once. Every error is one document (RFC 9457), with all fields at fault in `details`."
             .to_owned(),
     );
     OpenApiBuilder::new()
@@ -197,6 +197,9 @@ fn error_response(operation: OperationBuilder, code: Code, codes: &[Code]) -> Op
     if code == Code::RateLimited {
         tell_limits(&mut response);
         tell(&mut response, "Retry-After", "Seconds until there is room for one more");
+    }
+    if code == Code::Conflict && codes.contains(&Code::IdempotencyKeyReused) {
+        tell(&mut response, "Retry-After", "Seconds, where a request with the same key is under way");
     }
     operation.response(code.status().as_str(), response)
 }

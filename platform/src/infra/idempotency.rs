@@ -145,8 +145,8 @@ pub const ANSWER: Sql =
 /// Keys that are no longer known.
 pub const OVER: Over = Over {
     sql: SystemSql::new(
-        "DELETE FROM idempotency_keys WHERE (tenant_id, hash) IN \
-         (SELECT tenant_id, hash FROM idempotency_keys WHERE created_at <= $1 LIMIT $2)",
+        "DELETE FROM idempotency_keys WHERE created_at <= $1 AND (tenant_id, hash) IN \
+         (SELECT tenant_id, hash FROM idempotency_keys WHERE created_at <= $1 LIMIT 500)",
     ),
     kept: KEPT,
 };

@@ -6,12 +6,11 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Rows in one transaction.
-const BATCH: i64 = 500;
-
 /// Rows that are over.
 pub struct Over {
-    /// Takes out at most `$2` of those that were over before `$1`.
+    /// Takes out some hundreds of those that were over before `$1`. How many is a number in the text, so that PostgreSQL
+    /// plans for so few; and what makes a row one of them is asked of the row that is deleted too: it may have been made
+    /// new since it was found.
     pub sql: SystemSql,
     /// How long they are kept after that.
     pub kept: Duration,
@@ -28,7 +27,7 @@ pub async fn purge(db: &Db, lock: i64, now: Timestamp, over: &[Over]) -> Result<
                 if !conn.try_lock(lock).await? {
                     return Ok(0);
                 }
-                conn.execute(*sql, &[&before, &BATCH]).await
+                conn.execute(*sql, &[&before]).await
             });
             let some = some.await?;
             purged += some;

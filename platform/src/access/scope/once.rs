@@ -92,10 +92,9 @@ impl<P: Permission> Scope<P> {
                 }
             }
         };
-        let reserved = async { idempotency::reserve(&tx, &request, since).await };
-        let worked = async { join!(tx.conn.savepoint(), prepare(&tx)) };
-        let (reserved, (savepoint, prepared)) = join(reserved, worked).await;
-        let attempt = reserved?;
+        let (attempt, savepoint, prepared) =
+            join!(idempotency::reserve(&tx, &request, since), tx.conn.savepoint(), prepare(&tx));
+        let attempt = attempt?;
         savepoint?;
         let prepared = match prepared {
             Ok(prepared) => prepared,
@@ -186,22 +185,22 @@ async fn claimed<P, A>(
     claim: impl AsyncFnOnce(&TenantConn) -> Result<bool>,
     work: impl AsyncFnOnce(&Tx<P>) -> Result<A>,
 ) -> Result<Option<Result<A>>> {
-    let claim = pin!(claim(&tx.conn));
-    let work = pin!(join(tx.conn.savepoint(), work(tx)));
+    let claim = pin!(join(claim(&tx.conn), tx.conn.savepoint()));
+    let work = pin!(work(tx));
     // polled in this order, and sent in it
-    let (claimed, work) = match select(claim, work).await {
+    let ((claimed, savepoint), work) = match select(claim, work).await {
         Either::Left((claimed, work)) => (claimed, Either::Left(work)),
-        Either::Right((worked, claim)) => (claim.await, Either::Right(worked)),
+        Either::Right((outcome, claim)) => (claim.await, Either::Right(outcome)),
     };
-    if !claimed.map_err(in_flight)? {
+    let claimed = claimed.map_err(in_flight)?;
+    savepoint?;
+    if !claimed {
         return Ok(None);
     }
-    let (savepoint, outcome) = match work {
+    Ok(Some(match work {
         Either::Left(work) => work.await,
-        Either::Right(worked) => worked,
-    };
-    savepoint?;
-    Ok(Some(outcome))
+        Either::Right(outcome) => outcome,
+    }))
 }
 
 /// A request is its caller's: another's key is another key.
