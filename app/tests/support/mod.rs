@@ -43,8 +43,6 @@ use tenantry::{
 pub const PASSWORD: &str = "a long walk in the rain";
 /// The key under which a test's tokens are signed.
 pub const SECRET_KEY: &str = "0f9c1d2e3b4a59687766554433221100-of-a-test";
-/// The key under which the secrets of a test's endpoints are sealed.
-pub const WEBHOOK_SECRET: &str = "a8f3-webhooks-5566778899001122-of-a-test";
 /// bcrypt at cost 4: what is tested is not its slowness.
 pub const SCHEME: Scheme = Scheme::Bcrypt(4);
 
@@ -85,6 +83,7 @@ pub struct Options {
     /// Whether tenants may name addresses of this machine, as receivers of tests have.
     pub allow_private: bool,
     pub webhooks: WebhookSettings,
+    pub webhook_secret: &'static str,
     /// Off, unless a test is about them.
     pub limits: LimitSettings,
     pub trusted_proxies: Vec<&'static str>,
@@ -111,6 +110,7 @@ impl Default for Options {
             mail: Mail::Off,
             allow_private: true,
             webhooks: webhooks(),
+            webhook_secret: "a8f3-webhooks-5566778899001122-of-a-test",
             limits: no_limits(),
             trusted_proxies: Vec::new(),
             keys: (SECRET_KEY, Vec::new()),
@@ -238,7 +238,7 @@ fn settings(options: Options) -> CoreSettings {
         },
         limits: options.limits,
         egress: EgressSettings { allow_private: options.allow_private },
-        webhook_secret: SecretString::from(WEBHOOK_SECRET),
+        webhook_secret: SecretString::from(options.webhook_secret),
         webhooks: options.webhooks,
         mail: options.mail,
         public_url: "https://app.example.test".to_owned(),

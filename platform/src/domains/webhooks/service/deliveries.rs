@@ -112,9 +112,6 @@ impl Job for Recovery {
     const KIND: &'static str = "webhooks.recovery";
 }
 
-/// Deliveries in one transaction.
-const BATCH: i64 = 500;
-
 /// Sends again all that failed at an endpoint since a time, by a job.
 pub async fn recover(tx: &Tx<Manage>, id: &Id<WebhookEndpoint>, since: Timestamp) -> Result<RecoveryView> {
     let endpoint_id = enabled(tx, id).await?.id;
@@ -131,7 +128,7 @@ pub async fn recover_some(core: Core, work: Work<Recovery>) -> Outcome {
     loop {
         let some = async |conn: &TenantConn| {
             conn.ring_after_commit(Topic::Events);
-            store::send_failed_again(conn, endpoint_id, span, above, BATCH).await
+            store::send_failed_again(conn, endpoint_id, span, above).await
         };
         let sent = core.db.as_tenant(SystemReason::Jobs, work.tenant, core.clock.now(), some).await?;
         match sent.into_iter().max() {

@@ -2,7 +2,7 @@
 use super::{
     super::{
         model::{DeliveryStatus, DisabledReason, Limits, Load, Outcome, delay, share},
-        store::{self, Claimed as Row, Settled, Waiting},
+        store::{self, Claimed as Row, MOST_CLAIMED, Settled, Waiting},
     },
     deliveries::body,
     disable::{FAILING_FOR, disable},
@@ -31,13 +31,11 @@ use std::{
 use uuid::Uuid;
 
 /// Deliveries under way at a time, at this node.
-const LIMITS: Limits = Limits { all: 128, tenant: 64, endpoint: 8 };
+const LIMITS: Limits = Limits { all: 128, tenant: 64, endpoint: MOST_CLAIMED };
 /// How long a claim holds after an attempt must have ended.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// Endpoints that are looked at in one round.
 const LOOK: i64 = 500;
-/// Deliveries of one endpoint that are given up in one round.
-const GIVE_UP: i64 = 500;
 /// How long until a delivery is tried again that could not be for a fault of ours.
 const OURS: Duration = Duration::from_secs(60);
 
@@ -97,7 +95,7 @@ impl Deliveries {
             let at = self.core.clock.now();
             let given_up = self.core.db.system(SystemReason::Webhooks, Mode::Write, async |conn| {
                 let now = conn.clock().await?;
-                store::give_up(conn, (*tenant, *endpoint), at, now, GIVE_UP).await
+                store::give_up(conn, (*tenant, *endpoint), at, now).await
             });
             more |= given_up.await? > 0;
         }
@@ -126,8 +124,7 @@ impl Deliveries {
             .system(SystemReason::Webhooks, Mode::Write, async |conn| {
                 let now = conn.clock().await?;
                 let rows = try_join_all(turns.iter().map(|turn| {
-                    let most = i64::try_from(turn.take).unwrap_or_default();
-                    store::claim(conn, (turn.tenant, turn.endpoint), now, now.plus(lease), most)
+                    store::claim(conn, (turn.tenant, turn.endpoint), now, now.plus(lease), turn.take)
                 }));
                 let rows: Vec<_> = rows.await?.into_iter().flatten().collect();
                 self.with_messages(conn, rows).await
@@ -203,10 +200,9 @@ impl Deliveries {
             .system(SystemReason::Webhooks, Mode::Write, async |conn| {
                 let now = conn.clock().await?;
                 let held = try_join_all(ended.iter().map(async |(claim, Ending(sent))| {
-                    let Claim { row, message } = &**claim;
+                    let row = &claim.row;
                     let Some(sent) = sent else {
-                        let later = message.is_some().then(|| now.plus(OURS));
-                        return store::release(conn, row, later).await.map(|()| false);
+                        return store::release(conn, row, Some(now.plus(OURS))).await.map(|()| false);
                     };
                     let settled = self.settled(row, sent, now)?;
                     let (held, ()) = try_join!(

@@ -123,13 +123,12 @@ pub async fn send_failed_again(
     endpoint: Uuid,
     (since, until): (Timestamp, Timestamp),
     above: Uuid,
-    most: i64,
 ) -> Result<Vec<Uuid>> {
     let sql = sql!(
         "UPDATE webhook_deliveries SET status = 'pending', tries = 0, claims = claims + 1, leased_until = NULL, \
          next_attempt_at = clock_timestamp(), completed_at = NULL WHERE tenant_id = $1 AND id IN \
          (SELECT d.id FROM webhook_deliveries d WHERE d.tenant_id = $1 AND d.endpoint_id = $2 AND d.status = 'failed' \
-          AND d.completed_at >= $3 AND d.completed_at <= $4 AND d.id > $5 ORDER BY d.id LIMIT $6) RETURNING id"
+          AND d.completed_at >= $3 AND d.completed_at <= $4 AND d.id > $5 ORDER BY d.id LIMIT 500) RETURNING id"
     );
-    conn.fetch_all(sql, &[&endpoint, &since, &until, &above, &most]).await
+    conn.fetch_all(sql, &[&endpoint, &since, &until, &above]).await
 }

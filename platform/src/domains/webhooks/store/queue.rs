@@ -186,31 +186,40 @@ impl FromRow for Claimed {
     }
 }
 
-/// Materialized, or a plan that runs the inner part again would claim more than it may.
+/// How many deliveries of an endpoint are claimed at once, at most.
+pub const MOST_CLAIMED: usize = 8;
+
+/// How many is a number in the text, or PostgreSQL would plan for a tenth of the table. Materialized, or a plan that runs
+/// the inner part again would claim more than it may.
 macro_rules! claim {
-    ($lock:literal) => {
+    ($most:literal, $lock:literal) => {
         concat!(
             "WITH due AS MATERIALIZED (SELECT tenant_id AS due_tenant, id AS due_id FROM webhook_deliveries \
              WHERE tenant_id = $1 AND endpoint_id = $2 AND status = 'pending' AND next_attempt_at <= $3 \
-             AND (leased_until IS NULL OR leased_until <= $3) ORDER BY next_attempt_at LIMIT $5",
+             AND (leased_until IS NULL OR leased_until <= $3) ORDER BY next_attempt_at LIMIT ",
+            $most,
             $lock,
             ") UPDATE webhook_deliveries SET claims = claims + 1, tries = tries + 1, leased_until = $4 FROM due \
              WHERE tenant_id = due_tenant AND id = due_id \
              RETURNING tenant_id, id, endpoint_id, event_id, claims, tries"
         )
     };
+    ($($most:literal)*) => {
+        [$(SystemSql::of(claim!($most, " FOR UPDATE SKIP LOCKED"), claim!($most, ""))),*]
+    };
 }
 
-/// Deliveries of an endpoint that are due and nobody's, oldest first.
+/// Deliveries of an endpoint that are due and nobody's, oldest first; at least one is asked for.
 pub async fn claim(
     conn: &SystemConn,
     (tenant, endpoint): (Uuid, Uuid),
     now: Timestamp,
     until: Timestamp,
-    most: i64,
+    most: usize,
 ) -> Result<Vec<Claimed>> {
-    let sql = SystemSql::of(claim!(" FOR UPDATE SKIP LOCKED"), claim!(""));
-    conn.fetch_all(sql, &[&tenant, &endpoint, &now, &until, &most]).await
+    const CLAIM: [SystemSql; MOST_CLAIMED] = claim!(1 2 3 4 5 6 7 8);
+    let sql = CLAIM[most.clamp(1, MOST_CLAIMED) - 1];
+    conn.fetch_all(sql, &[&tenant, &endpoint, &now, &until]).await
 }
 
 /// Where an endpoint is; none if it has been turned off meanwhile.
@@ -330,23 +339,22 @@ macro_rules! give_up {
     ($lock:literal) => {
         concat!(
             "UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL, leased_until = NULL, completed_at = $3, \
-             claims = claims + 1 WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM webhook_deliveries \
-             WHERE tenant_id = $1 AND endpoint_id = $2 AND status = 'pending' \
-             AND (leased_until IS NULL OR leased_until <= $4) ORDER BY next_attempt_at LIMIT $5",
+             claims = claims + 1 WHERE status = 'pending' AND (tenant_id, id) IN (SELECT tenant_id, id \
+             FROM webhook_deliveries WHERE tenant_id = $1 AND endpoint_id = $2 AND status = 'pending' \
+             AND (leased_until IS NULL OR leased_until <= $4) ORDER BY next_attempt_at LIMIT 500",
             $lock,
             ")"
         )
     };
 }
 
-/// What waits at an endpoint that is sent nothing any more has failed; answers how many.
+/// Some of what waits at an endpoint that is sent nothing any more has failed; answers how many.
 pub async fn give_up(
     conn: &SystemConn,
     (tenant, endpoint): (Uuid, Uuid),
     at: Timestamp,
     now: Timestamp,
-    most: i64,
 ) -> Result<u64> {
     let sql = SystemSql::of(give_up!(" FOR UPDATE SKIP LOCKED"), give_up!(""));
-    conn.execute(sql, &[&tenant, &endpoint, &at, &now, &most]).await
+    conn.execute(sql, &[&tenant, &endpoint, &at, &now]).await
 }
