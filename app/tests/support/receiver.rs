@@ -9,6 +9,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
 };
 
 /// How it answers.
@@ -18,6 +19,8 @@ pub enum Manner {
     Answers(u16),
     /// With these bytes.
     Says(String),
+    /// With 200, once there is a permit for it.
+    Waits(Arc<Semaphore>),
     /// Reads the request and says nothing.
     Hangs,
     /// A head, and then a byte a second.
@@ -104,6 +107,10 @@ async fn serve(
         |status: u16, more: &str| format!("HTTP/1.1 {status} Status\r\nconnection: close\r\n{more}\r\n");
     match manner {
         Manner::Answers(status) => stream.write_all(head(status, "content-length: 0\r\n").as_bytes()).await?,
+        Manner::Waits(permits) => {
+            permits.acquire().await.unwrap().forget();
+            stream.write_all(head(200, "content-length: 0\r\n").as_bytes()).await?
+        }
         Manner::Says(answer) => stream.write_all(answer.as_bytes()).await?,
         Manner::Hangs => std::future::pending().await,
         Manner::Trickles => {

@@ -59,7 +59,7 @@ async fn for_a_day_after_a_rotation_both_secrets_verify() {
         owner.post_empty(&made.path("/rotate-secret")).await.ok()["secret"].as_str().unwrap().to_owned()
     };
     let secrets = [made.secret.clone(), rotate().await, rotate().await];
-    let mut send = async || {
+    let send = async || {
         receiver.take();
         owner.post_empty(&made.path("/test")).await.status(202);
         app.run_jobs().await;

@@ -112,7 +112,7 @@ async fn all_that_failed_since_a_time_is_sent_again() {
     let owner = on_plan(&app, "acme", "pro").await;
     let receiver = Receiver::of(Manner::Answers(500)).await;
     let (made, other) = (endpoint(&owner, &receiver).await, endpoint(&owner, &receiver).await);
-    let mut fail = async |count: usize| {
+    let fail = async |count: usize| {
         for _ in 0..count {
             owner.post("/orders", order()).await.created();
         }

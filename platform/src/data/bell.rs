@@ -124,7 +124,7 @@ impl Db {
 
     /// Tells the other nodes what is committed here, and rings here for what is committed there, for as long as it is
     /// awaited. SQLite has one node.
-    pub(crate) async fn relay(&self) -> Infallible {
+    pub async fn relay(&self) -> Infallible {
         let Pools::Postgres(server) = &self.pools else { return pending().await };
         let reached = AtomicBool::new(true);
         loop {
