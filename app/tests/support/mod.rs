@@ -353,8 +353,16 @@ pub async fn belongings(app: &TestApp, tenant: &Tenant) -> BTreeMap<&'static str
     let sessions = tenant.owner.get("/auth/sessions").await.ok();
     let other =
         sessions["items"].as_array().unwrap().iter().find(|s| s["current"] == false).unwrap()["id"].clone();
+    let unlimited = format!("UPDATE tenants SET plan = 'enterprise' WHERE slug = '{}'", tenant.slug);
+    app.database.execute(&unlimited).await;
+    let endpoint =
+        tenant.admin.post("/webhooks/endpoints", json!({ "url": "https://example.com" })).await.created();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let test = format!("/webhooks/endpoints/{}/test", text(&endpoint["id"]));
+    let delivery = tenant.admin.post_empty(&test).await.status(202);
     BTreeMap::from([
+        ("/api/v1/webhooks/endpoints/", text(&endpoint["id"])),
+        ("/api/v1/webhooks/deliveries/", text(&delivery["id"])),
         ("/api/v1/orders/", text(&order["id"])),
         ("/api/v1/users/", text(&user)),
         ("/api/v1/auth/sessions/", text(&other)),

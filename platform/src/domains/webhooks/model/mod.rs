@@ -4,14 +4,12 @@ mod delivery;
 mod event;
 mod pattern;
 mod share;
-mod sign;
 
 pub use backoff::{delay, retry_after};
 pub use delivery::*;
 pub use event::{TEST_MESSAGE, WebhookTest};
 pub use pattern::{EventPattern, wants};
 pub use share::{Limits, Load, share};
-pub use sign::{Secret, shown, signatures};
 
 use crate::{
     data::{FromRow, Row},

@@ -2,7 +2,7 @@
 use super::{
     super::{
         Manage,
-        model::{Secret, SecretView, WebhookEndpoint, shown},
+        model::{SecretView, WebhookEndpoint},
         store::{self, Sealed},
     },
     endpoints::read,
@@ -12,7 +12,11 @@ use crate::{
     core::Core,
     error::{Error, Result},
     http::Id,
-    infra::{audit::Entry, secret},
+    infra::{
+        audit::Entry,
+        secret,
+        webhook::{Secret, shown},
+    },
 };
 use std::time::Duration;
 use uuid::Uuid;

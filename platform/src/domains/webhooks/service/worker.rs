@@ -8,7 +8,7 @@ use super::{
     disable::{FAILING_FOR, disable},
     dispatch::dispatch,
     secrets::opened,
-    send::{Message, Sent, send},
+    send::{Sent, send},
 };
 use crate::{
     core::Core,
@@ -18,14 +18,14 @@ use crate::{
         events::event_id,
         queue::{Claimed, Ended, Queue},
         secret,
+        webhook::Message,
     },
     values::Timestamp,
 };
-use axum::body::Bytes;
 use futures_util::{future::try_join_all, try_join};
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use uuid::Uuid;
@@ -150,7 +150,7 @@ impl Deliveries {
         let events = try_join_all(events.into_iter().map(async |(event, tenant)| {
             let stored = store::event(conn, tenant, event).await?;
             let body = stored.map(|stored| body(tenant, &stored)).transpose()?;
-            Ok((event, body.map(|body| Bytes::from(String::from(Box::<str>::from(body))))))
+            Ok((event, body.map(|body| Arc::<str>::from(Box::<str>::from(body)))))
         }));
         let (endpoints, events) = try_join!(endpoints, events)?;
         let (endpoints, events): (HashMap<_, _>, HashMap<_, _>) =
