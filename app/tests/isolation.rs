@@ -169,7 +169,7 @@ async fn the_roles_of_the_product_own_nothing_on_postgres() {
         "sessions DELETE SELECT",
         "tenants SELECT",
         "user_tokens DELETE SELECT",
-        "webhook_attempts DELETE INSERT SELECT",
+        "webhook_attempts INSERT SELECT",
         "webhook_deliveries DELETE INSERT SELECT UPDATE",
         "webhook_endpoints DELETE SELECT",
         "webhook_secrets DELETE SELECT",

@@ -6,6 +6,7 @@ mod endpoints;
 mod fairness;
 mod health;
 mod nodes;
+mod receivers;
 
 use crate::support::{Options, Person, TestApp, receiver::Receiver};
 use serde_json::{Value, json};

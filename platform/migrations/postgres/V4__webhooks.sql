@@ -79,7 +79,7 @@ CREATE TABLE webhook_attempts (
   response_body TEXT,
   error TEXT,
   PRIMARY KEY (tenant_id, delivery_id, number),
-  FOREIGN KEY (tenant_id, delivery_id) REFERENCES webhook_deliveries (tenant_id, id)
+  FOREIGN KEY (tenant_id, delivery_id) REFERENCES webhook_deliveries (tenant_id, id) ON DELETE CASCADE
 );
 SELECT tenantry_protect('webhook_attempts');
 
@@ -92,10 +92,16 @@ BEGIN
     ARRAY['outbox', 'webhook_endpoints', 'webhook_secrets', 'webhook_deliveries', 'webhook_attempts']
   LOOP
     EXECUTE format('CREATE POLICY system ON %I TO tenantry_system USING (true)', target);
-    EXECUTE format('GRANT SELECT, DELETE ON %I TO tenantry_system', target);
+    EXECUTE format('GRANT SELECT ON %I TO tenantry_system', target);
   END LOOP;
 END $$;
+GRANT DELETE ON outbox, webhook_endpoints, webhook_secrets, webhook_deliveries TO tenantry_system;
 GRANT UPDATE (dispatched_at, wanted) ON outbox TO tenantry_system;
 GRANT UPDATE (failing_since) ON webhook_endpoints TO tenantry_system;
 GRANT INSERT, UPDATE ON webhook_deliveries TO tenantry_system;
 GRANT INSERT ON webhook_attempts TO tenantry_system;
+
+-- Their rows change once or twice and then lie for months: what has changed is cleared away by how much that is, not by
+-- how much lies.
+ALTER TABLE outbox SET (autovacuum_vacuum_scale_factor = 0.01);
+ALTER TABLE webhook_deliveries SET (autovacuum_vacuum_scale_factor = 0.01);

@@ -76,5 +76,5 @@ CREATE TABLE webhook_attempts (
   response_body TEXT,
   error TEXT,
   PRIMARY KEY (tenant_id, delivery_id, number),
-  FOREIGN KEY (tenant_id, delivery_id) REFERENCES webhook_deliveries (tenant_id, id)
+  FOREIGN KEY (tenant_id, delivery_id) REFERENCES webhook_deliveries (tenant_id, id) ON DELETE CASCADE
 ) STRICT;
