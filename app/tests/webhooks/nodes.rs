@@ -196,23 +196,23 @@ async fn with_one_endpoint() -> (TestApp, Person, Receiver) {
     (app, owner, receiver)
 }
 
-/// `tenantry worker` on the database of a test.
+/// A process of the product on the database of a test.
 struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
-    fn start(app: &TestApp, name: &str, variables: &[(&str, &str)]) -> Self {
-        let log =
-            std::env::temp_dir().join(format!("worker-{name}-{}", tenantry::uuid::Uuid::new_v4().simple()));
+    fn start(app: &TestApp, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let log = std::env::temp_dir().join(format!("log-{}", tenantry::uuid::Uuid::new_v4().simple()));
         let child = Command::new(env!("CARGO_BIN_EXE_tenantry"))
-            .arg("worker")
+            .args(arguments)
             .env_clear()
             .env("DATABASE_URL", &app.database.url)
             .env("SECRET_KEY", SECRET_KEY)
             .env("WEBHOOK_SIGNING_SECRET", Options::default().webhook_secret)
             .env("WEBHOOK_ALLOW_PRIVATE_TARGETS", "true")
+            .env("PORT", "0")
             .envs(variables.iter().copied())
             .current_dir(std::env::temp_dir())
             .stdin(Stdio::null())
@@ -231,10 +231,15 @@ impl Process {
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
-    /// Ends it as a service manager does; answers its exit code.
-    fn stop(mut self) -> Option<i32> {
-        self.signal("-TERM");
+    /// Its exit code, once it has ended.
+    fn exit(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
+    }
+
+    /// Ends it as a service manager does.
+    fn stop(self) -> Option<i32> {
+        self.signal("-TERM");
+        self.exit()
     }
 }
 
@@ -256,12 +261,12 @@ async fn a_worker_that_stood_still_beyond_its_lease_does_not_overrule_another_on
     let receiver = Receiver::of(Manner::Hangs).await;
     let made: Made = endpoint_at(&acme.owner, &receiver.url()).await;
     acme.member.post("/orders", order()).await.created();
-    let stood_still = Process::start(&app, "still", &[("WEBHOOK_TIMEOUT_MS", "1500")]);
+    let stood_still = Process::start(&app, &["worker"], &[("WEBHOOK_TIMEOUT_MS", "1500")]);
     until(|| receiver.count() == 1).await;
     stood_still.signal("-STOP");
     app.database.execute("UPDATE webhook_deliveries SET leased_until = created_at").await; // time goes by
     receiver.be(Manner::Answers(200));
-    let other = Process::start(&app, "other", &[]);
+    let other = Process::start(&app, &["worker"], &[]);
     until(|| receiver.count() == 2).await;
     let succeeded = "SELECT count(*) FROM webhook_deliveries WHERE status = 'succeeded'";
     app.database.until(succeeded, 1).await;
@@ -272,4 +277,25 @@ async fn a_worker_that_stood_still_beyond_its_lease_does_not_overrule_another_on
     assert_eq!(settled["attempt_count"], 1);
     assert_eq!(deliveries(&acme.owner, &format!("endpoint_id={}", made.id)).await.len(), 1);
     assert_eq!((stood_still.stop(), other.stop()), (Some(0), Some(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_of_its_own_does_what_a_server_without_one_leaves() {
+    let app = TestApp::start_with(Options { clock: Clock::System, ..Options::default() }).await;
+    let acme = app.tenant("acme").await;
+    let receiver = Receiver::start().await;
+    endpoint(&acme.owner, &receiver).await;
+    let server = Process::start(&app, &["serve", "--no-worker"], &[]);
+    until(|| server.log().contains("serving")).await;
+    let worker = Process::start(&app, &["worker"], &[]);
+    acme.member.post("/orders", order()).await.created();
+    until(|| receiver.count() == 1).await;
+    until(|| worker.log().contains("purge of webhooks")).await;
+    worker.signal("-TERM");
+    until(|| worker.log().contains("stopped")).await;
+    server.signal("-TERM");
+    until(|| server.log().contains("stopped")).await;
+    assert!(!server.log().contains("purge of webhooks"), "{}", server.log());
+    assert_eq!(the_delivery(&acme.owner).await["status"], "succeeded", "what was under way has ended");
+    assert_eq!((worker.exit(), server.exit()), (Some(0), Some(0)));
 }

@@ -15,6 +15,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+/// How long is waited after a ring: under load one look stands for many commits.
+const GATHER: Duration = Duration::from_millis(20);
+
 /// Rows that wait to be worked on.
 pub trait Queue: Send + Sync + Sized + 'static {
     /// A row that is ours until its lease ends.
@@ -119,7 +122,7 @@ impl<Q: Queue> Runner<Q> {
             tokio::select! {
                 () = &mut stop => break,
                 Some(ended) = running.tasks.join_next_with_id() => running.ended(&*self.0, ended),
-                () = bell.rung(), if running.len() < capacity => {}
+                () = bell.rung(), if running.len() < capacity => sleep(GATHER).await,
                 () = sleep(poll) => {}
             }
         }
