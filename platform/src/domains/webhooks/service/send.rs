@@ -48,7 +48,10 @@ pub(super) async fn send(core: &Core, message: &Message) -> Sent {
             attempt.error = (outcome != Outcome::Succeeded).then(|| format!("answered {status}"));
         }
         Err(Undelivered::TimedOut) => attempt.error = Some(format!("no whole answer within {limit:?}")),
-        Err(Undelivered::Blocked(why) | Undelivered::Failed(why)) => attempt.error = Some(why),
+        // a certificate that does not fit is described in words of its own
+        Err(Undelivered::Blocked(why) | Undelivered::Failed(why)) => {
+            attempt.error = Some(excerpt(why.as_bytes()));
+        }
     }
     Sent { attempt, outcome, gone, retry_after: asked }
 }
