@@ -289,7 +289,7 @@ fn wrong_use_exits_2_and_help_is_there_for_each_command() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(!output.stderr.is_empty() && output.stdout.is_empty());
     }
-    for command in ["serve", "migrate", "seed", "openapi", "config"] {
+    for command in ["serve", "worker", "migrate", "seed", "openapi", "config"] {
         let output = folder.run(&[command, "--help"], &[]);
         assert_eq!(output.status.code(), Some(0), "{command}");
         assert!(lines(&output.stdout).len() > 3);
@@ -304,9 +304,10 @@ fn a_start_that_cannot_succeed_says_everything_that_is_wrong() {
         ("PORT", "eighty"),
         ("DATABASE_URL", "mysql://x"),
         ("SECRET_KEY", "too short"),
+        ("WEBHOOK_SIGNING_SECRET", "short too"),
         ("BCRYPT_COST", "3"),
     ];
-    for command in ["serve", "migrate", "seed"] {
+    for command in ["serve", "worker", "migrate", "seed"] {
         let output = folder.run(&[command], &wrong);
         assert_eq!(output.status.code(), Some(1), "{command}");
         let said = lines(&output.stderr);
@@ -314,7 +315,7 @@ fn a_start_that_cannot_succeed_says_everything_that_is_wrong() {
         for (name, value) in wrong {
             let line = said.iter().find(|line| line.starts_with(&format!("error: {name}: ")));
             assert!(line.is_some(), "{name}: {said:#?}");
-            assert!(name != "SECRET_KEY" || !line.unwrap().contains(value));
+            assert!(!name.contains("SECRET") || !line.unwrap().contains(value));
         }
     }
     let output = folder.run(&["serve"], &[("ENVIRONMENT", "production")]);
@@ -340,7 +341,9 @@ fn the_configuration_is_shown_with_its_secrets_masked() {
     let folder = Folder::new();
     std::fs::write(
         folder.0.join(".env"),
-        format!("SECRET_KEY={SECRET}\nPORT=8111\nAPP_NAME=\"From the file\"\n"),
+        format!(
+            "SECRET_KEY={SECRET}\nWEBHOOK_SIGNING_SECRET={SECRET}\nPORT=8111\nAPP_NAME=\"From the file\"\n"
+        ),
     )
     .unwrap();
     let url = "postgres://app:hunter2hunter2@db.internal/app";
@@ -393,13 +396,22 @@ fn a_database_that_cannot_be_opened_is_named() {
     let folder = Folder::new();
     let nowhere = Path::new("/nonexistent/folder/own.db");
     let url = format!("sqlite://{}", nowhere.display());
-    let output = folder.run(&["serve"], &[("DATABASE_URL", &url), ("SECRET_KEY", SECRET), ("PORT", "0")]);
+    let serve = |url: &str| {
+        let variables = [
+            ("DATABASE_URL", url),
+            ("SECRET_KEY", SECRET),
+            ("WEBHOOK_SIGNING_SECRET", SECRET),
+            ("PORT", "0"),
+        ];
+        folder.run(&["serve"], &variables)
+    };
+    let output = serve(&url);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("/nonexistent/folder/own.db"), "{said}");
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("postgres://app@127.0.0.1:{closed}/app");
-    let output = folder.run(&["serve"], &[("DATABASE_URL", &url), ("SECRET_KEY", SECRET), ("PORT", "0")]);
+    let output = serve(&url);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("cannot reach the database"), "{said}");

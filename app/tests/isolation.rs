@@ -29,9 +29,20 @@ async fn postgres() -> Option<TestDatabase> {
 
 const ROLES: &str = "('tenantry_login', 'tenantry_tenant', 'tenantry_system')";
 
-/// Tables of tenants' rows in which the system works for all tenants: it claims jobs and purges what is over. A table
-/// that is added to this list answers for that in review.
-const SYSTEM_TABLES: [&str; 5] = ["idempotency_keys", "jobs", "refresh_tokens", "sessions", "user_tokens"];
+/// Tables of tenants' rows in which the system works for all tenants: it claims jobs and deliveries of events, and purges
+/// what is over. A table that is added to this list answers for that in review.
+const SYSTEM_TABLES: [&str; 10] = [
+    "idempotency_keys",
+    "jobs",
+    "outbox",
+    "refresh_tokens",
+    "sessions",
+    "user_tokens",
+    "webhook_attempts",
+    "webhook_deliveries",
+    "webhook_endpoints",
+    "webhook_secrets",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_table_of_tenants_rows_is_closed_on_postgres() {
@@ -153,10 +164,15 @@ async fn the_roles_of_the_product_own_nothing_on_postgres() {
     let listed = [
         "idempotency_keys DELETE",
         "jobs DELETE SELECT UPDATE",
+        "outbox DELETE SELECT",
         "refresh_tokens DELETE SELECT",
         "sessions DELETE SELECT",
         "tenants SELECT",
         "user_tokens DELETE SELECT",
+        "webhook_attempts INSERT SELECT",
+        "webhook_deliveries DELETE INSERT SELECT UPDATE",
+        "webhook_endpoints DELETE SELECT",
+        "webhook_secrets DELETE SELECT",
     ];
     assert_eq!(system, listed, "what sees all tenants is listed here");
     let columns = texts(
@@ -166,8 +182,15 @@ async fn the_roles_of_the_product_own_nothing_on_postgres() {
          WHERE t.grantee = p.grantee AND t.table_name = p.table_name AND t.privilege_type = p.privilege_type) ORDER BY 1",
     )
     .await;
-    let listed = ["created_at", "hash", "tenant_id"].map(|column| format!("idempotency_keys.{column}"));
-    assert_eq!(columns, listed, "and of a table it need not see whole, these columns");
+    let listed = [
+        "idempotency_keys.created_at",
+        "idempotency_keys.hash",
+        "idempotency_keys.tenant_id",
+        "outbox.dispatched_at",
+        "outbox.wanted",
+        "webhook_endpoints.failing_since",
+    ];
+    assert_eq!(columns, listed, "and of a table it need not see or change whole, these columns");
 }
 
 /// A connection in the state in which the product's pool has them.

@@ -33,3 +33,4 @@ mod service;
 mod support;
 mod tokens;
 mod transactions;
+mod webhooks;

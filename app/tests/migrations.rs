@@ -18,6 +18,7 @@ pub fn tenantry(url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ou
         .env_clear()
         .env("DATABASE_URL", url)
         .env("SECRET_KEY", SECRET)
+        .env("WEBHOOK_SIGNING_SECRET", SECRET)
         .env("PORT", "0")
         .envs(variables.iter().copied())
         .current_dir(std::env::temp_dir())

@@ -3,7 +3,7 @@
 use crate::{
     access::{PrivateKey, SigningKey, TokenKeys, VerifyingKey},
     cli,
-    config::{AuthSettings, Config},
+    config::{AuthSettings, Config, WebhookSettings},
     core::{Core, HttpSettings, LimitSettings, Parts},
     data::{self, DatabaseTarget, Db, Migrations},
     docs,
@@ -25,7 +25,7 @@ use crate::{
         plans::KnownPlans,
         purge,
         rate_limit::RateLimiter,
-        seal::Keyring,
+        seal::{Keyring, Sealer},
     },
 };
 use axum::{
@@ -56,7 +56,7 @@ pub struct App {
 
 /// The platform's own tables.
 const PLATFORM: Migrations =
-    crate::migrations!("tenantry", ["V1__platform", "V2__people", "V3__idempotency"]);
+    crate::migrations!("tenantry", ["V1__platform", "V2__people", "V3__idempotency", "V4__webhooks"]);
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -86,6 +86,10 @@ pub struct CoreSettings {
     pub limits: LimitSettings,
     /// Where tenants may have requests sent to.
     pub egress: EgressSettings,
+    /// Under it the secrets of webhook endpoints are sealed.
+    pub webhook_secret: SecretString,
+    /// How webhooks are delivered.
+    pub webhooks: WebhookSettings,
     /// What is done with mail.
     pub mail: Mail,
     /// `PUBLIC_URL`, without a slash at its end.
@@ -110,6 +114,7 @@ impl App {
                 domains::users::domain(),
                 domains::tenant::domain(),
                 domains::api_keys::domain(),
+                domains::webhooks::domain(),
                 domains::audit::domain(),
                 domains::health::domain(),
             ],
@@ -168,7 +173,8 @@ impl App {
     /// The OpenAPI document.
     pub fn openapi(&self, title: &str) -> OpenApi {
         let groups: Vec<_> = self.routes().collect();
-        openapi::document(title, env!("CARGO_PKG_VERSION"), &groups)
+        let events: Vec<_> = self.events().copied().collect();
+        openapi::document(title, env!("CARGO_PKG_VERSION"), &groups, &events)
     }
 
     /// Puts the parts together that every request can reach. To be called within a runtime.
@@ -192,6 +198,9 @@ impl App {
             tokens: TokenKeys::new(&signing, &settings.previous_keys, &settings.issuer, lifetime),
             passwords: PasswordHasherPool::start(settings.passwords.0, settings.passwords.1)?,
             egress: Egress::start(settings.egress)?,
+            events: self.events().copied().collect(),
+            webhook_secrets: Sealer::new(settings.webhook_secret.expose_secret(), "webhook secrets")?,
+            webhooks: settings.webhooks,
             mail: settings.mail,
             public_url: settings.public_url,
             background: Background::new(MOST_BACKGROUND),
@@ -203,7 +212,7 @@ impl App {
         }))
     }
 
-    /// Who does the jobs and the chores of all domains.
+    /// Who does the jobs, the chores and the queues of all domains.
     ///
     /// # Panics
     /// If two handlers are of one kind: a mistake of the program, found at its first start.
@@ -214,7 +223,9 @@ impl App {
         kinds.sort_unstable();
         assert!(kinds.windows(2).all(|two| two[0] != two[1]), "two handlers of one kind: {kinds:?}");
         let chores = self.domains.iter().flat_map(|domain| &domain.chores).map(|make| make(core.clone()));
-        Worker::new(core.db.clone(), handlers, chores.collect(), settings)
+        let queues = self.domains.iter().flat_map(|domain| &domain.queues);
+        let queues = queues.map(|make| make(core.clone(), settings.poll)).collect();
+        Worker::new(core.db.clone(), handlers, chores.collect(), queues, settings)
     }
 
     /// The whole service. From the outside in: one form of a path; id, error document, headers and log line; CORS; panics;
@@ -276,12 +287,18 @@ pub(crate) fn hashing_threads() -> usize {
 }
 
 impl CoreSettings {
-    /// As configured; the secret is the configured one or, in demo mode, the one that its database keeps.
-    pub fn of(config: &Config, demo_secret: Option<SecretString>) -> Result<Self> {
-        let secret_key = config.secrets.secret_key.clone().or(demo_secret);
+    /// As configured; the secrets are the configured ones or, in demo mode, those that its database keeps: the key that
+    /// everything else is derived from, and that of webhooks.
+    pub fn of(config: &Config, demo_secrets: [Option<SecretString>; 2]) -> Result<Self> {
+        let [secret_key, webhook_secret] = demo_secrets;
+        let secret_key = config.secrets.secret_key.clone().or(secret_key);
+        let webhook_secret = config.webhook_secret.clone().or(webhook_secret);
         Ok(Self {
             secret_key: secret_key.ok_or_else(|| Error::internal("SECRET_KEY is missing"))?,
             private_key: config.secrets.private_key.clone(),
+            webhook_secret: webhook_secret
+                .ok_or_else(|| Error::internal("WEBHOOK_SIGNING_SECRET is missing"))?,
+            webhooks: config.webhooks.clone(),
             previous_keys: config.secrets.previous_keys.clone(),
             issuer: config.app_name.clone(),
             passwords: (config.passwords, hashing_threads()),

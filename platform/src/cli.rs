@@ -28,8 +28,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the API (this is what happens without a command)
-    Serve,
+    /// Serve the API and work (this is what happens without a command)
+    Serve {
+        /// Leave jobs, webhook deliveries and clean-up to `tenantry worker`
+        #[arg(long)]
+        no_worker: bool,
+    },
+    /// Do jobs, webhook deliveries and clean-up, without the API
+    Worker,
     /// Bring the database up to date and exit
     ///
     /// Safe when several nodes run it at once. `serve` does it itself on SQLite, and elsewhere with AUTO_MIGRATE=true.
@@ -57,7 +63,7 @@ pub(crate) fn run(app: &App) -> ExitCode {
     let matches =
         Arguments::command().mut_subcommand("seed", |seed| seed::arguments(app, seed)).get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
-    let command = arguments.command.unwrap_or(Command::Serve);
+    let command = arguments.command.unwrap_or(Command::Serve { no_worker: false });
     let environment = match Environment::load() {
         Ok(environment) => environment,
         Err(faults) => return refuse(&faults),
@@ -92,7 +98,9 @@ pub(crate) fn run(app: &App) -> ExitCode {
                 let plan = seed::plan(app, tenants, matches.subcommand_matches("seed"));
                 seed::seed(app, &config, plan).await
             }
-            _ => serve::serve(app, config).await,
+            Command::Worker => serve::work(app, config).await,
+            Command::Serve { no_worker } => serve::serve(app, config, !no_worker).await,
+            Command::Openapi | Command::Config => Ok(()), // done above
         }
     });
     match outcome {

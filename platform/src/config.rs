@@ -16,3 +16,4 @@ pub use accounts::{AuthSettings, SecretSettings};
 pub use listen::ListenSettings;
 pub use reader::{Environment, Setting};
 pub use settings::{Config, DEMO_DATABASE};
+pub use webhooks::{RetrySchedule, WebhookSettings};

@@ -1,7 +1,7 @@
 //! What every request can reach: one value, made once at the start and cloned at no cost.
 use crate::{
     access::TokenKeys,
-    config::AuthSettings,
+    config::{AuthSettings, WebhookSettings},
     data::Db,
     http::{CursorKey, TrustedProxies},
     infra::{
@@ -9,12 +9,13 @@ use crate::{
         background::Background,
         clock::Clock,
         egress::Egress,
+        events::EventType,
         known_keys::KnownKeys,
         mail::Mail,
         password::PasswordHasherPool,
         plans::{KnownPlans, TenantLimit},
         rate_limit::{RateLimit, RateLimiter, RedisUrl},
-        seal::Keyring,
+        seal::{Keyring, Sealer},
     },
 };
 use std::{ops::Deref, sync::Arc, time::Duration};
@@ -37,6 +38,12 @@ pub struct Parts {
     pub arrivals: Arrivals,
     /// The only way to addresses that are not ours.
     pub egress: Egress,
+    /// The events of all domains.
+    pub events: Vec<EventType>,
+    /// Seals the secrets of webhook endpoints.
+    pub webhook_secrets: Sealer,
+    /// How webhooks are delivered.
+    pub webhooks: WebhookSettings,
     /// What is done with mail.
     pub mail: Mail,
     /// `PUBLIC_URL`, without a slash at its end: for links in mail.

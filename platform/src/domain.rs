@@ -8,6 +8,7 @@ use crate::{
     infra::{
         events::{Event, EventType},
         jobs::{Chore, Failure, Handler, Job, Outcome, Work},
+        queue::{Queue, Run, Runner},
     },
 };
 use futures_util::future::BoxFuture;
@@ -25,11 +26,13 @@ pub struct Domain {
     pub(crate) bulk_seed: Option<BulkSeed>,
     pub(crate) jobs: Vec<MakeHandler>,
     pub(crate) chores: Vec<MakeChore>,
+    pub(crate) queues: Vec<MakeQueue>,
 }
 
 /// A handler, once there is something for it to reach.
 type MakeHandler = Box<dyn Fn(Core) -> Handler + Send + Sync>;
 type MakeChore = Box<dyn Fn(Core) -> Chore + Send + Sync>;
+type MakeQueue = Box<dyn Fn(Core, Duration) -> Box<dyn Run> + Send + Sync>;
 
 /// Fills one of the demo's tenants, in the transaction that makes it.
 pub type Seed = for<'a> fn(&'a TenantConn, &'a SeedTenant) -> BoxFuture<'a, Result<()>>;
@@ -73,6 +76,7 @@ impl Domain {
             bulk_seed: None,
             jobs: Vec::new(),
             chores: Vec::new(),
+            queues: Vec::new(),
         }
     }
 
@@ -133,6 +137,13 @@ impl Domain {
             let run = run.clone();
             Chore { name, every, run: Arc::new(move || run(core.clone())) }
         }));
+        self
+    }
+
+    /// Rows of its own that workers claim and work on; the duration is how long until they are looked for unasked.
+    #[must_use]
+    pub fn queue<Q: Queue>(mut self, make: impl Fn(Core, Duration) -> Q + Send + Sync + 'static) -> Self {
+        self.queues.push(Box::new(move |core, poll| Box::new(Runner::new(make(core, poll)))));
         self
     }
 

@@ -9,6 +9,7 @@
 pub mod database;
 pub mod http;
 pub mod proxy;
+pub mod receiver;
 pub mod redis;
 pub mod smtp;
 
@@ -21,7 +22,7 @@ use tenantry::{
     App, Domain,
     access::{PrivateKey, VerifyingKey},
     app::{CoreSettings, Service},
-    config::AuthSettings,
+    config::{AuthSettings, RetrySchedule, WebhookSettings},
     core::{Core, HttpSettings, LimitSettings},
     data::Db,
     http::TrustedProxies,
@@ -87,6 +88,8 @@ pub struct Options {
     /// What signs tokens, if it is not the secret key.
     pub private_key: Option<PrivateKey>,
     pub previous_keys: Vec<VerifyingKey>,
+    pub webhooks: WebhookSettings,
+    pub webhook_secret: &'static str,
     /// Off, unless a test is about them.
     pub limits: LimitSettings,
     pub trusted_proxies: Vec<&'static str>,
@@ -113,6 +116,8 @@ impl Default for Options {
             secret_key: SECRET_KEY,
             private_key: None,
             previous_keys: Vec::new(),
+            webhooks: webhooks(),
+            webhook_secret: "a8f3-webhooks-5566778899001122-of-a-test",
             limits: no_limits(),
             trusted_proxies: Vec::new(),
             domains: Vec::new(),
@@ -124,6 +129,16 @@ impl Default for Options {
 pub fn no_limits() -> LimitSettings {
     let off = RateLimit(None);
     LimitSettings { auth: off, tenant: TenantLimit::Fixed(off), redis: None }
+}
+
+/// As they are where nothing is set.
+pub fn webhooks() -> WebhookSettings {
+    WebhookSettings {
+        schedule: RetrySchedule::default(),
+        max_retries: 5,
+        timeout: Duration::from_secs(15),
+        retention: Duration::from_secs(90 * 24 * 60 * 60),
+    }
 }
 
 impl TestApp {
@@ -232,6 +247,8 @@ fn settings(options: Options) -> CoreSettings {
         },
         limits: options.limits,
         egress: EgressSettings { allow_private: options.allow_private },
+        webhook_secret: SecretString::from(options.webhook_secret),
+        webhooks: options.webhooks,
         mail: options.mail,
         public_url: "https://app.example.test".to_owned(),
         clock: options.clock,
@@ -357,9 +374,17 @@ pub async fn belongings(app: &TestApp, tenant: &Tenant) -> BTreeMap<&'static str
     let other =
         sessions["items"].as_array().unwrap().iter().find(|s| s["current"] == false).unwrap()["id"].clone();
     let key = tenant.key("viewer").await["id"].take();
+    let unlimited = format!("UPDATE tenants SET plan = 'enterprise' WHERE slug = '{}'", tenant.slug);
+    app.database.execute(&unlimited).await;
+    let endpoint =
+        tenant.admin.post("/webhooks/endpoints", json!({ "url": "https://example.com" })).await.created();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let test = format!("/webhooks/endpoints/{}/test", text(&endpoint["id"]));
+    let delivery = tenant.admin.post_empty(&test).await.status(202);
     BTreeMap::from([
         ("/api/v1/api-keys/", text(&key)),
+        ("/api/v1/webhooks/endpoints/", text(&endpoint["id"])),
+        ("/api/v1/webhooks/deliveries/", text(&delivery["id"])),
         ("/api/v1/orders/", text(&order["id"])),
         ("/api/v1/users/", text(&user)),
         ("/api/v1/auth/sessions/", text(&other)),

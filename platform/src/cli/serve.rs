@@ -1,8 +1,10 @@
-//! `tenantry serve`: migrate where that is ours to do, seed the demo, listen, stop when told to.
+//! `tenantry serve` and `tenantry worker`: migrate where that is ours to do, seed the demo, listen and work, stop when told
+//! to.
 use super::{Faults, banner, fault};
 use crate::{
     app::{App, CoreSettings},
     config::Config,
+    core::Core,
     data::{self, Db, Mode, SystemReason, SystemSql},
     error::Result,
     infra::{clock::Clock, jobs::JobSettings, secret},
@@ -18,7 +20,8 @@ use tokio::{
 /// How long requests in flight may take to finish once the service is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
-pub(super) async fn serve(app: &App, config: Config) -> std::result::Result<(), Faults> {
+/// The API, and with `work` what a worker does too.
+pub(super) async fn serve(app: &App, config: Config, work: bool) -> std::result::Result<(), Faults> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -28,31 +31,61 @@ pub(super) async fn serve(app: &App, config: Config) -> std::result::Result<(), 
     let listener = listener.map_err(|e| {
         vec![format!("cannot listen on {address}: {e}. Is it running already? PORT sets another")]
     })?;
-    bring_up_to_date(app, &config).await?;
-    let db = open(&config).await?;
-    let demo_secret = if config.demo {
-        app.seed(&db, &Clock::System).await.map_err(|e| fault("cannot seed the demo", &e))?;
-        Some(demo_secret(&db).await.map_err(|e| fault("cannot keep the demo's secret", &e))?)
-    } else {
-        None
-    };
-    let settings = CoreSettings::of(&config, demo_secret).map_err(|e| fault("cannot start", &e))?;
-    let core = app.core(db.clone(), settings).map_err(|e| fault("cannot start", &e))?;
+    let core = start(app, &config).await?;
     let address = listener.local_addr().map_err(|e| vec![format!("cannot listen on {address}: {e}")])?;
     banner::print(&config, address);
     let (stop, stopped) = watch::channel(false);
-    let worker = app.worker(&core, JobSettings::default());
-    let told = async move |mut stopped: watch::Receiver<bool>| _ = stopped.wait_for(|stop| *stop).await;
+    let working = async {
+        if work {
+            app.worker(&core, JobSettings::default()).run(told(stopped), GRACE).await;
+        }
+    };
     let listening = async {
         let listened = listen(listener, app.service(&core, &config.app_name), &stop).await;
         stop.send_replace(true);
         listened
     };
-    let (listened, ()) = tokio::join!(listening, worker.run(told(stopped), GRACE));
+    let (listened, ()) = tokio::select! {
+        both = async { tokio::join!(listening, working) } => both,
+        never = core.db.relay() => match never {},
+    };
     listened?;
-    db.close();
+    core.db.close();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Jobs, deliveries and clean-up, without the API.
+pub(super) async fn work(app: &App, config: Config) -> std::result::Result<(), Faults> {
+    let core = start(app, &config).await?;
+    tracing::info!(database = ?config.database.target, "working");
+    let worker = app.worker(&core, JobSettings::default());
+    tokio::select! {
+        () = worker.run(signal(), GRACE) => {}
+        never = core.db.relay() => match never {},
+    }
+    core.db.close();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn told(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// All that requests and work need, on a database that is up to date.
+async fn start(app: &App, config: &Config) -> std::result::Result<Core, Faults> {
+    bring_up_to_date(app, config).await?;
+    let db = open(config).await?;
+    let demo_secrets = if config.demo {
+        app.seed(&db, &Clock::System).await.map_err(|e| fault("cannot seed the demo", &e))?;
+        let secrets = demo_secrets(&db).await.map_err(|e| fault("cannot keep the demo's secrets", &e))?;
+        secrets.map(Some)
+    } else {
+        [None, None]
+    };
+    let settings = CoreSettings::of(config, demo_secrets).map_err(|e| fault("cannot start", &e))?;
+    app.core(db, settings).map_err(|e| fault("cannot start", &e))
 }
 
 /// Opens the database and sees that the service can work as the roles that are meant for it.
@@ -145,19 +178,21 @@ pub(super) async fn bring_up_to_date(app: &App, config: &Config) -> std::result:
     }
 }
 
-/// Made at the first start and kept, so that tokens outlive a restart.
-async fn demo_secret(db: &Db) -> Result<SecretString> {
+/// Made at the first start and kept, so that tokens and the secrets of webhooks outlive a restart.
+async fn demo_secrets(db: &Db) -> Result<[SecretString; 2]> {
+    Ok([demo_secret(db, "secret_key").await?, demo_secret(db, "webhook_signing_secret").await?])
+}
+
+async fn demo_secret(db: &Db, name: &'static str) -> Result<SecretString> {
     let made = secret::encode(&secret::random()?);
     db.system(SystemReason::DemoSecrets, Mode::Write, async |conn| {
         let insert = SystemSql::new(
             "INSERT INTO demo_secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
         );
-        conn.execute(insert, &[&"secret_key", &made]).await?;
-        let kept = conn.fetch_optional(
-            SystemSql::new("SELECT value FROM demo_secrets WHERE name = $1"),
-            &[&"secret_key"],
-        );
-        Ok(kept.await?.unwrap_or_else(|| made.clone()).into())
+        conn.execute(insert, &[&name, &made]).await?;
+        let kept = SystemSql::new("SELECT value FROM demo_secrets WHERE name = $1");
+        let kept = conn.fetch_optional(kept, &[&name]).await?;
+        Ok(kept.unwrap_or_else(|| made.clone()).into())
     })
     .await
 }

@@ -8,7 +8,11 @@ use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 
 const SHORTEST_SECRET: usize = 32;
-pub(super) const KEYS_REQUIRED: [&str; 2] = ["SECRET_KEY: required", "JWT_PRIVATE_KEY: required"];
+/// Of a secret that only the demo makes by itself.
+pub(super) const REQUIRED: &str = "required: `openssl rand -base64 48` makes one";
+/// Of the key that signs where `JWT_ALGORITHM` asks for one.
+pub(super) const PRIVATE_KEY_REQUIRED: &str =
+    "required with EdDSA: `openssl genpkey -algorithm ed25519` makes one";
 const DAY: u64 = 24 * 60 * 60;
 
 /// Keys.
@@ -51,17 +55,27 @@ fn secret_fault(secret: &str) -> Option<String> {
     }
 }
 
-pub(super) fn secrets(r: &mut Reader<'_>, demo: bool) -> SecretSettings {
-    let secret_key = r.secret("SECRET_KEY", &["JWT_SECRET"]);
-    match &secret_key {
-        None if !demo => r.fault("SECRET_KEY", "required: `openssl rand -base64 48` makes one"),
-        None => {}
-        Some(secret) => {
-            if let Some(why) = secret_fault(secret.expose_secret()) {
-                r.fault("SECRET_KEY", why);
-            }
-        }
+/// A secret that everybody has to set; the demo makes its own.
+pub(super) fn required_secret(
+    r: &mut Reader<'_>,
+    name: &'static str,
+    others: &[&'static str],
+    demo: bool,
+) -> Option<SecretString> {
+    let secret = r.secret(name, others);
+    let fault = match &secret {
+        None if demo => None,
+        None => Some(REQUIRED.to_owned()),
+        Some(secret) => secret_fault(secret.expose_secret()),
+    };
+    if let Some(why) = fault {
+        r.fault(name, why);
     }
+    secret
+}
+
+pub(super) fn secrets(r: &mut Reader<'_>, demo: bool) -> SecretSettings {
+    let secret_key = required_secret(r, "SECRET_KEY", &["JWT_SECRET"], demo);
     let algorithm = r.parsed("JWT_ALGORITHM", "HS256".to_owned(), |text| match text {
         "HS256" | "EdDSA" => Ok(text.to_owned()),
         _ => Err(format!("must be HS256 or EdDSA, not {text:?}")),
@@ -73,7 +87,7 @@ pub(super) fn secrets(r: &mut Reader<'_>, demo: bool) -> SecretSettings {
 fn private_key(r: &mut Reader<'_>, asked: bool) -> Option<PrivateKey> {
     match r.secret("JWT_PRIVATE_KEY", &[]) {
         None if asked => {
-            r.fault("JWT_PRIVATE_KEY", "required with EdDSA: `openssl genpkey -algorithm ed25519` makes one");
+            r.fault("JWT_PRIVATE_KEY", PRIVATE_KEY_REQUIRED);
             None
         }
         None => None,

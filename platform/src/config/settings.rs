@@ -1,17 +1,18 @@
 //! What can be set, one struct per concern, with the defaults and the limits of `docs/operations.md`.
 use super::{
-    accounts::{self, AuthSettings, KEYS_REQUIRED, SecretSettings},
+    accounts::{self, AuthSettings, PRIVATE_KEY_REQUIRED, REQUIRED, SecretSettings},
     limits,
     listen::{self, ListenSettings},
     log, mail, production,
     reader::{Environment, Reader, Setting},
-    webhooks,
+    webhooks::{self, WebhookSettings},
 };
 use crate::{
     core::{HttpSettings, LimitSettings},
     data::{DatabaseSettings, DatabaseTarget},
     infra::{egress::EgressSettings, mail::Mail, password::Scheme, telemetry::LogFormat},
 };
+use secrecy::SecretString;
 use std::{path::PathBuf, time::Duration};
 
 /// Where the demo keeps everything.
@@ -42,6 +43,10 @@ pub struct Config {
     pub mail: Mail,
     /// Where tenants may have requests sent to.
     pub egress: EgressSettings,
+    /// `WEBHOOK_SIGNING_SECRET`; in demo mode made at the first start.
+    pub webhook_secret: Option<SecretString>,
+    /// How webhooks are delivered.
+    pub webhooks: WebhookSettings,
     /// Limits of every request.
     pub http: HttpSettings,
     /// How often things may be done.
@@ -64,7 +69,7 @@ impl Config {
     /// For what signs nothing, such as a migration: whoever runs it need not have the keys.
     pub fn load_without_key(environment: &Environment) -> Result<Self, Vec<String>> {
         let (config, mut faults, _) = Self::read(environment);
-        faults.retain(|fault| !KEYS_REQUIRED.iter().any(|required| fault.starts_with(required)));
+        faults.retain(|fault| !fault.ends_with(REQUIRED) && !fault.ends_with(PRIVATE_KEY_REQUIRED));
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
 
@@ -113,6 +118,8 @@ impl Config {
             passwords,
             mail: mail::mail(r, demo),
             egress: webhooks::egress(r, demo),
+            webhook_secret: webhooks::signing_secret(r, demo),
+            webhooks: webhooks::webhooks(r),
             http,
             limits,
             log_format: log::log_format(r),

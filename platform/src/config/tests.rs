@@ -21,6 +21,9 @@ fn every_wrong_setting_is_named_at_once() {
         ("ENVIRONMENT", "production"),
         ("DATABASE_URL", "mysql://x"),
         ("SECRET_KEY", "short"),
+        ("WEBHOOK_SIGNING_SECRET", "secretsecretsecretsecretsecretsecret"),
+        ("WEBHOOK_RETRY_SCHEDULE", "5s,soon"),
+        ("WEBHOOK_MAX_RETRIES", "-1"),
         ("PORT", "eighty"),
         ("DEBUG", "true"),
         ("ALLOWED_ORIGINS", "*"),
@@ -31,6 +34,9 @@ fn every_wrong_setting_is_named_at_once() {
     for name in [
         "DATABASE_URL",
         "SECRET_KEY",
+        "WEBHOOK_SIGNING_SECRET",
+        "WEBHOOK_RETRY_SCHEDULE",
+        "WEBHOOK_MAX_RETRIES",
         "PORT",
         "DEBUG",
         "ALLOWED_ORIGINS",
@@ -54,6 +60,7 @@ fn secrets_are_masked_and_files_are_read() {
     let environment = Environment::of([
         ("DATABASE_URL", "postgresql+asyncpg://app:hunter2hunter2@db.internal:5433/app?sslmode=verify-full"),
         ("SECRET_KEY_FILE", file.to_str().unwrap()),
+        ("WEBHOOK_SIGNING_SECRET_FILE", file.to_str().unwrap()),
         ("ALLOWED_ORIGINS", r#"["https://a.example", "https://b.example"]"#),
     ]);
     let (config, faults, settings) = Config::read(&environment);
@@ -72,7 +79,8 @@ fn limits_are_read_and_wrong_ones_are_named() {
         assert_eq!(faults, Vec::<String>::new());
         (config.limits.auth.to_string(), config.limits.tenant.to_string(), config.limits.redis.is_some())
     };
-    let own = [("DATABASE_URL", "sqlite:///tmp/x.db"), ("SECRET_KEY", GOOD)];
+    let own =
+        [("DATABASE_URL", "sqlite:///tmp/x.db"), ("SECRET_KEY", GOOD), ("WEBHOOK_SIGNING_SECRET", GOOD)];
     assert_eq!(shown(&[]), ("100/15m".to_owned(), "by plan".to_owned(), false), "the demo");
     assert_eq!(shown(&own), ("10/15m".to_owned(), "by plan".to_owned(), false));
     let set = [
@@ -132,6 +140,29 @@ fn tokens_are_signed_under_a_secret_or_a_private_key() {
 }
 
 #[test]
+fn webhooks_are_set_and_the_demo_allows_addresses_of_its_machine() {
+    let read = |variables: &[(&str, &str)]| {
+        let (config, faults, _) = Config::read(&Environment::of(variables.iter().copied()));
+        assert_eq!(faults, Vec::<String>::new());
+        let webhooks = config.webhooks;
+        (config.egress.allow_private, webhooks.schedule.to_string(), webhooks.max_retries, webhooks.timeout)
+    };
+    let (allowed, schedule, retries, timeout) = read(&[]);
+    assert_eq!((allowed, &*schedule, retries, timeout.as_secs()), (true, "5s,5m,30m,2h,5h,10h", 5, 15));
+    let own =
+        [("DATABASE_URL", "sqlite:///tmp/x.db"), ("SECRET_KEY", GOOD), ("WEBHOOK_SIGNING_SECRET", GOOD)];
+    assert!(!read(&own).0);
+    let set = [
+        ("WEBHOOK_RETRY_SCHEDULE", "1s, 90s"),
+        ("WEBHOOK_MAX_RETRIES", "2"),
+        ("WEBHOOK_TIMEOUT_MS", "500"),
+        ("WEBHOOK_ALLOW_PRIVATE_TARGETS", "true"),
+    ];
+    let (allowed, schedule, retries, timeout) = read(&[own.as_slice(), &set].concat());
+    assert_eq!((allowed, &*schedule, retries, timeout.as_millis()), (true, "1s,90s", 2, 500));
+}
+
+#[test]
 fn weak_and_known_secrets_are_refused() {
     for secret in [
         "x",
@@ -139,10 +170,20 @@ fn weak_and_known_secrets_are_refused() {
         "change-me-change-me-change-me-change-me",
         "your-secret-key-at-least-32-characters-long",
     ] {
-        let found = faults(&[("DATABASE_URL", "sqlite:///tmp/x.db"), ("SECRET_KEY", secret)]);
-        assert_eq!(found.len(), 1, "{secret}: {found:?}");
+        for (wrong, right) in
+            [("SECRET_KEY", "WEBHOOK_SIGNING_SECRET"), ("WEBHOOK_SIGNING_SECRET", "SECRET_KEY")]
+        {
+            let found = faults(&[("DATABASE_URL", "sqlite:///tmp/x.db"), (wrong, secret), (right, GOOD)]);
+            assert_eq!(found.len(), 1, "{secret}: {found:?}");
+            assert!(found[0].starts_with(wrong), "{found:?}");
+        }
     }
-    assert_eq!(faults(&[("DATABASE_URL", "sqlite:///tmp/x.db"), ("JWT_SECRET", GOOD)]), Vec::<String>::new());
+    let own =
+        [("DATABASE_URL", "sqlite:///tmp/x.db"), ("JWT_SECRET", GOOD), ("WEBHOOK_SIGNING_SECRET", GOOD)];
+    assert_eq!(faults(&own), Vec::<String>::new());
+    let missing = faults(&own[..1]);
+    let names: Vec<_> = missing.iter().map(|fault| fault.split(": ").take(2).collect::<Vec<_>>()).collect();
+    assert_eq!(names, [["SECRET_KEY", "required"], ["WEBHOOK_SIGNING_SECRET", "required"]]);
     assert_eq!(faults(&[("HOST", "0.0.0.0")]).len(), 1, "the demo is for this machine");
     assert_eq!(faults(&[("HOST", "0.0.0.0"), ("DEMO_ALLOW_PUBLIC", "true")]), Vec::<String>::new());
 }

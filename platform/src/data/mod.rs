@@ -3,6 +3,7 @@
 //! [`TenantConn`] runs statements for one tenant and binds that tenant to `$1` itself; whoever holds one has been
 //! let in. [`SystemConn`] is for the little that has no tenant yet, under a named [`SystemReason`]. What differs
 //! between the two databases stays in here.
+mod bell;
 mod bulk;
 mod id;
 mod migrate;
@@ -15,6 +16,7 @@ mod system;
 mod tenant;
 pub(crate) mod tls;
 
+pub use bell::Topic;
 pub use bulk::{Bulk, BulkColumn};
 pub use id::{first_at, id_at, made_at, new_id};
 pub use migrate::{MigrationState, Migrations, is_superuser, migrate, states};
@@ -26,9 +28,9 @@ pub use system::{SystemConn, SystemReason, SystemSql};
 pub use tenant::{Gate, TenantConn};
 
 use crate::{error::Result, values::Timestamp};
+use bell::Bells;
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 use tenant::Backend;
-use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// How long a statement may run.
@@ -89,7 +91,7 @@ struct Opening {
 pub struct Db {
     pools: Pools,
     /// Rung by commits that leave work behind.
-    bell: Arc<Notify>,
+    bells: Arc<Bells>,
 }
 
 #[derive(Clone)]
@@ -107,7 +109,7 @@ impl Db {
             }
             DatabaseTarget::Sqlite(path) => Pools::Sqlite(Arc::new(sqlite::Files::open(path, settings)?)),
         };
-        Ok(Self { pools, bell: Arc::default() })
+        Ok(Self { pools, bells: Arc::default() })
     }
 
     fn begin(&self, opening: Opening) -> Backend {
@@ -120,7 +122,7 @@ impl Db {
     /// A transaction of this tenant, behind a gate that is asked in the flight that opens it.
     pub(crate) fn tenant(&self, tenant: Uuid, mode: Mode, now: Timestamp, gate: Arc<dyn Gate>) -> TenantConn {
         let opening = Opening { mode, tenant: Some(tenant), gate: Some(gate) };
-        TenantConn::new(self.begin(opening), tenant, now, self.bell.clone())
+        TenantConn::new(self.begin(opening), tenant, now, self.bells.clone())
     }
 
     /// Runs a use case for a tenant without anybody signed in: what happens before a session is there.
@@ -133,7 +135,7 @@ impl Db {
     ) -> Result<T> {
         reason.count();
         let opening = Opening { mode: Mode::Write, tenant: Some(tenant), gate: None };
-        let conn = TenantConn::new(self.begin(opening), tenant, now, self.bell.clone());
+        let conn = TenantConn::new(self.begin(opening), tenant, now, self.bells.clone());
         let value = work(&conn).await?;
         conn.commit().await?;
         Ok(value)
@@ -151,11 +153,6 @@ impl Db {
         let value = work(&conn).await?;
         conn.commit().await?;
         Ok(value)
-    }
-
-    /// Waits for a commit of this process that left work behind; one that was not waited for counts.
-    pub(crate) async fn rung(&self) {
-        self.bell.notified().await;
     }
 
     /// Whether the database answers.

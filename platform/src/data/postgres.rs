@@ -11,9 +11,11 @@ use super::{
 use crate::error::{Error, Result};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use futures_util::{
-    FutureExt, TryStreamExt,
+    FutureExt, StreamExt, TryStreamExt,
     future::{BoxFuture, Shared},
-    poll, try_join,
+    poll,
+    stream::{self, BoxStream},
+    try_join,
 };
 use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 use tokio::{
@@ -21,7 +23,7 @@ use tokio::{
     sync::{Mutex, MutexGuard},
 };
 use tokio_postgres::{
-    Config, NoTls, Row, Statement,
+    AsyncMessage, Client, Config, NoTls, Row, Statement,
     error::SqlState,
     types::{ToSql, Type},
 };
@@ -42,13 +44,17 @@ fn session() -> String {
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
-pub(super) struct Server(Pool);
+pub(super) struct Server {
+    pool: Pool,
+    /// How each connection is begun.
+    target: Arc<PostgresTarget>,
+}
 
 impl Server {
-    pub fn new(target: PostgresTarget, settings: &DatabaseSettings) -> Result<Self> {
-        let mut config = target.config.clone();
-        let options = [config.get_options().unwrap_or_default(), &session()].join(" ");
-        limits(&mut config).options(options);
+    pub fn new(mut target: PostgresTarget, settings: &DatabaseSettings) -> Result<Self> {
+        let options = [target.config.get_options().unwrap_or_default(), &session()].join(" ");
+        limits(&mut target.config).options(options);
+        let config = target.config.clone();
         // `Fast` costs no flight: a connection comes back with its ROLLBACK or COMMIT already in the pipeline.
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = match target.tls_config()? {
@@ -57,18 +63,33 @@ impl Server {
             }
             None => Manager::from_config(config, NoTls, recycling),
         };
-        Pool::builder(manager)
+        let pool = Pool::builder(manager)
             .max_size(settings.connections)
             .wait_timeout(Some(settings.acquire_timeout))
             .create_timeout(Some(settings.acquire_timeout))
             .runtime(Runtime::Tokio1)
             .build()
-            .map(Self)
-            .map_err(Error::internal)
+            .map_err(Error::internal)?;
+        Ok(Self { pool, target: Arc::new(target) })
+    }
+
+    /// A connection beside the pool's, with what the server says on it unasked. It lives while that is read.
+    pub async fn listen(&self) -> Result<(Client, BoxStream<'static, Result<AsyncMessage>>)> {
+        macro_rules! connected {
+            ($tls:expr) => {{
+                let (client, mut connection) = self.target.config.connect($tls).await.map_err(classified)?;
+                let messages = stream::poll_fn(move |cx| connection.poll_message(cx));
+                Ok((client, messages.map_err(classified).boxed()))
+            }};
+        }
+        match self.target.tls_config()? {
+            Some(tls) => connected!(tokio_postgres_rustls::MakeRustlsConnect::new(tls)),
+            None => connected!(NoTls),
+        }
     }
 
     pub fn close(&self) {
-        self.0.close();
+        self.pool.close();
     }
 }
 
@@ -83,7 +104,7 @@ fn limits(config: &mut Config) -> &mut Config {
 
 impl PostgresTarget {
     /// A connection of its own as the role of `DATABASE_URL`, without the limits of the server's: for migrations.
-    pub(super) async fn connect(&self) -> Result<tokio_postgres::Client> {
+    pub(super) async fn connect(&self) -> Result<Client> {
         let mut config = self.config.clone();
         limits(&mut config);
         macro_rules! connected {
@@ -230,7 +251,7 @@ impl PgTx {
     async fn ready(&self, turn: &mut Turn) -> Result<(Arc<Object>, Option<Statement>)> {
         let conn = match &turn.conn {
             Some(conn) => conn.clone(),
-            None => turn.conn.insert(Arc::new(self.server.0.get().await.map_err(out_of_reach)?)).clone(),
+            None => turn.conn.insert(Arc::new(self.server.pool.get().await.map_err(out_of_reach)?)).clone(),
         };
         let question = match &self.opening.gate {
             Some(gate) if turn.opened.is_none() => {
@@ -351,7 +372,7 @@ fn stale(error: &tokio_postgres::Error) -> bool {
 }
 
 /// What passes by itself is a 503: the server away, a time-out, a deadlock, no room. The rest is a fault of ours.
-fn classified(error: tokio_postgres::Error) -> Error {
+pub(super) fn classified(error: tokio_postgres::Error) -> Error {
     if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
         return Error::unavailable(Contended::new(error));
     }

@@ -1,7 +1,10 @@
 //! What has no tenant: a closed list of reasons, each counted. If you are looking for a way to read a tenant's rows,
 //! this is not it: go through `Scope`.
 use super::{FromRow, Param, tenant::Backend};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    values::Timestamp,
+};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Why something is done without a signed-in user.
@@ -31,6 +34,8 @@ pub enum SystemReason {
     DemoSecrets,
     /// Claiming jobs of all tenants, and doing those of one.
     Jobs,
+    /// Finding out whom events go to, claiming their deliveries, and what follows from how those go.
+    Webhooks,
     /// Taking out what is over.
     Purge,
 }
@@ -51,6 +56,7 @@ impl SystemReason {
             Self::BulkSeed => "bulk_seed",
             Self::DemoSecrets => "demo_secrets",
             Self::Jobs => "jobs",
+            Self::Webhooks => "webhooks",
             Self::Purge => "purge",
         }
     }
@@ -115,6 +121,12 @@ impl SystemConn {
         let answer = self.backend.run(sql.postgres, sql.sqlite, None, params).await?;
         self.unsettled.fetch_sub(1, Relaxed);
         Ok(answer)
+    }
+
+    /// The time by the clock that all nodes share.
+    pub(crate) async fn clock(&self) -> Result<Timestamp> {
+        let now = self.fetch_optional(SystemSql::new("SELECT clock_timestamp()"), &[]).await?;
+        now.ok_or_else(|| Error::internal("the database has no clock"))
     }
 
     /// Whether this transaction now holds the lock of this number, which one may hold at a time. On SQLite a transaction

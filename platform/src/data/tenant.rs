@@ -1,6 +1,7 @@
 //! The connection that stores take.
 use super::{
-    Bulk, BulkColumn, FromRow, Param, Row, SAVEPOINT, Sql, UNDO, bulk::Array, postgres::PgTx, sqlite::LiteTx,
+    Bulk, BulkColumn, FromRow, Param, Row, SAVEPOINT, Sql, Topic, UNDO, bell::Bells, bulk::Array,
+    postgres::PgTx, sqlite::LiteTx,
 };
 use crate::{
     error::{Error, Result},
@@ -10,7 +11,6 @@ use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
-use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// Asked in the flight that opens a transaction, before any row is handed out: may this caller come in?
@@ -39,13 +39,13 @@ pub struct TenantConn {
     tenant: Uuid,
     now: Timestamp,
     unsettled: AtomicUsize,
-    bell: Arc<Notify>,
-    rings: AtomicBool,
+    bells: Arc<Bells>,
+    rings: [AtomicBool; 2],
 }
 
 impl TenantConn {
-    pub(super) fn new(backend: Backend, tenant: Uuid, now: Timestamp, bell: Arc<Notify>) -> Self {
-        Self { backend, tenant, now, unsettled: AtomicUsize::new(0), bell, rings: AtomicBool::new(false) }
+    pub(super) fn new(backend: Backend, tenant: Uuid, now: Timestamp, bells: Arc<Bells>) -> Self {
+        Self { backend, tenant, now, unsettled: AtomicUsize::new(0), bells, rings: Default::default() }
     }
 
     /// Whose rows these are.
@@ -113,9 +113,9 @@ impl TenantConn {
         Ok(answer)
     }
 
-    /// Wakes whoever waits for [`Db::rung`](super::Db::rung) in this process once this has committed.
-    pub(crate) fn ring_after_commit(&self) {
-        self.rings.store(true, Relaxed);
+    /// Wakes whoever waits for work of this topic once this has committed, and only then.
+    pub(crate) fn ring_after_commit(&self, topic: Topic) {
+        self.rings[topic as usize].store(true, Relaxed);
     }
 
     /// Whether the caller was let in; asks now if no statement has asked yet.
@@ -144,21 +144,30 @@ impl TenantConn {
     /// PostgreSQL answers the COMMIT of a failed transaction with a quiet ROLLBACK, hence the count.
     pub(crate) async fn commit(self) -> Result<()> {
         self.check_settled()?;
+        let rings = self.rings();
         self.backend.commit().await?;
-        if self.rings.load(Relaxed) {
-            self.bell.notify_one();
-        }
+        rings();
         Ok(())
     }
 
     /// Commits behind a last statement, in one flight: where the statement fails nothing is committed.
     pub(crate) async fn commit_with(self, sql: Sql, params: &[&dyn Param]) -> Result<()> {
         self.check_settled()?;
+        let rings = self.rings();
         self.backend.commit_with(false, sql, &self.tenant, params).await?;
-        if self.rings.load(Relaxed) {
-            self.bell.notify_one();
-        }
+        rings();
         Ok(())
+    }
+
+    /// What is done once it has committed.
+    fn rings(&self) -> impl Fn() + use<> {
+        let (bells, rings) = (self.bells.clone(), self.rings.each_ref().map(|rings| rings.load(Relaxed)));
+        move || {
+            Topic::ALL
+                .into_iter()
+                .filter(|topic| rings[*topic as usize])
+                .for_each(|topic| bells.committed(topic))
+        }
     }
 
     /// The same, once what was done since the savepoint is taken back.

@@ -155,6 +155,21 @@ impl<T: ToSchema> DescribeOutput for Bare<T> {
     }
 }
 
+/// Resource plane: 202 with the bare object.
+pub struct Taken<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Taken<T> {
+    fn into_response(self) -> Response {
+        json(StatusCode::ACCEPTED, &self.0)
+    }
+}
+
+impl<T: ToSchema> DescribeOutput for Taken<T> {
+    fn describe(doc: &mut Doc) {
+        doc.answers::<T>(202, "Accepted", &[]);
+    }
+}
+
 /// Resource plane: 201 with the bare object, its `Location` and its `ETag`.
 pub struct Created<T> {
     location: String,

@@ -18,7 +18,7 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Accepted, Bare, Created, CreatedData, Data, DataOf, NoContent};
+pub use answer::{Accepted, Bare, Created, CreatedData, Data, DataOf, NoContent, Taken};
 pub use client_address::TrustedProxies;
 pub use cursor::{Cursor, CursorKey, CursorPage, Paging};
 pub use describe::{DescribeInput, DescribeOutput, Doc};

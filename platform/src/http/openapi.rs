@@ -5,13 +5,16 @@ use super::{
 };
 use crate::{
     error::Code,
+    infra::events::EventType,
     values::{described, string_schema},
 };
 use serde_json::json;
 use utoipa::openapi::{
-    ComponentsBuilder, Content, Header, Info, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Tag,
+    ComponentsBuilder, Content, Header, Info, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Required,
+    Tag,
     extensions::Extensions,
-    path::{HttpMethod, OperationBuilder, PathItem},
+    path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem},
+    request_body::RequestBodyBuilder,
     response::{Response, ResponseBuilder},
     schema::{ArrayItems, Schema},
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
@@ -21,7 +24,7 @@ const PROBLEM: &str = "Problem";
 const BEARER: &str = "bearer";
 
 /// The whole document. `title` is the product's name.
-pub(crate) fn document(title: &str, version: &str, groups: &[&Routes]) -> OpenApi {
+pub(crate) fn document(title: &str, version: &str, groups: &[&Routes], events: &[EventType]) -> OpenApi {
     let mut paths = PathsBuilder::new();
     let mut components = ComponentsBuilder::new().schema(PROBLEM, problem_schema());
     let mut tags: Vec<&str> = Vec::new();
@@ -49,9 +52,64 @@ pub(crate) fn document(title: &str, version: &str, groups: &[&Routes]) -> OpenAp
     OpenApiBuilder::new()
         .info(info)
         .paths(paths)
+        .webhooks(Some(webhooks(events)))
         .components(Some(components.build()))
         .tags(Some(tags.into_iter().map(Tag::new)))
         .build()
+}
+
+/// What endpoints are sent, an entry for each event.
+fn webhooks(events: &[EventType]) -> PathsBuilder {
+    events.iter().fold(PathsBuilder::new(), |paths, event| {
+        paths.path(event.name, PathItem::new(HttpMethod::Post, told(event)))
+    })
+}
+
+fn told(event: &EventType) -> OperationBuilder {
+    let mut content = Content::new(Some(event_schema(event)));
+    content.example = event.example_body().ok().and_then(|body| serde_json::from_str(body.get()).ok());
+    let body = RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True));
+    let header = |name: &str, description: &str| {
+        ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::True)
+            .description(Some(description))
+            .schema(Some(string_schema()))
+    };
+    OperationBuilder::new()
+        .operation_id(Some(format!("told_{}", event.name.replace('.', "_"))))
+        .summary(Some(event.description))
+        .description(Some("Signed as the Standard Webhooks specification says; its libraries verify it."))
+        .parameter(header("webhook-id", "The event's `id`: the same at every attempt"))
+        .parameter(header("webhook-timestamp", "When the attempt was made, in seconds since 1970"))
+        .parameter(header(
+            "webhook-signature",
+            "`v1,` and base64 of HMAC-SHA256, several separated by spaces",
+        ))
+        .request_body(Some(body.build()))
+        .response("2XX", ResponseBuilder::new().description("Taken: it is not sent again"))
+        .response("410", ResponseBuilder::new().description("Gone: the endpoint is turned off"))
+        .response(
+            "default",
+            ResponseBuilder::new().description("Anything else, or nothing in time: sent again later"),
+        )
+}
+
+fn event_schema(event: &EventType) -> RefOr<Schema> {
+    let schema = json!({
+        "type": "object",
+        "description": event.description,
+        "required": ["id", "type", "timestamp", "tenant_id", "data"],
+        "properties": {
+            "id": { "type": "string", "pattern": "^evt_[0-9a-f]{32}$", "description": "The event's identifier" },
+            "type": { "type": "string", "enum": [event.name], "description": "What has happened" },
+            "timestamp": { "type": "string", "format": "date-time", "description": "When it happened" },
+            "tenant_id": { "type": "string", "format": "uuid", "description": "Whose it is" },
+            "data": { "type": "object", "description": "The object as the API shows it" }
+        }
+    });
+    serde_json::from_value(schema).unwrap_or_else(|_| string_schema().into()) // a constant: tested
 }
 
 /// Of an inlined property utoipa's derive says that it is `allOf` its own schema and an object that has nothing but the

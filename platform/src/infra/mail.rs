@@ -94,6 +94,11 @@ impl Mail {
         matches!(self, Self::Smtp(_))
     }
 
+    /// Whether anything is done with it.
+    pub fn is_on(&self) -> bool {
+        !matches!(self, Self::Off)
+    }
+
     /// Hands it on. `id` becomes its Message-ID: the same mail sent again can be told by it.
     pub async fn send(&self, id: Uuid, letter: Letter) -> Result<(), Failure> {
         match self {

@@ -38,14 +38,25 @@ pub fn digest(parts: &[&[u8]]) -> [u8; 32] {
 
 /// HMAC-SHA256 (RFC 2104) over parts that cannot run into one another.
 pub fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    let mut block = [0; 64]; // a key shorter than SHA-256's block is filled up with zeros
-    block[..key.len()].copy_from_slice(key);
-    let mut mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
+    let mut mac = keyed(key);
     for part in parts {
         mac.update(&(part.len() as u64).to_be_bytes());
         mac.update(part);
     }
     mac.finalize().into_bytes().into()
+}
+
+/// HMAC-SHA256 over one message, given in pieces.
+pub fn hmac(key: &[u8; 32], pieces: &[&[u8]]) -> [u8; 32] {
+    let mut mac = keyed(key);
+    pieces.iter().for_each(|piece| mac.update(piece));
+    mac.finalize().into_bytes().into()
+}
+
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    let mut block = [0; 64]; // a key shorter than SHA-256's block is filled up with zeros
+    block[..key.len()].copy_from_slice(key);
+    <Hmac<Sha256> as KeyInit>::new(&block.into())
 }
 
 /// A key for one purpose, made from a secret for many.

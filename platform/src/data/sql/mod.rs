@@ -31,7 +31,8 @@ pub struct Sql {
     pub(super) sqlite: &'static str,
 }
 
-/// `sql!("…")`, or `sql!("…", for update)` for a row lock; SQLite has one writer and needs none.
+/// `sql!("…")`, or `sql!("…", for update)` for a row lock, or `sql!("…", for no key update)` for one that does not hold up
+/// rows which refer to it; SQLite has one writer and needs none.
 #[macro_export]
 macro_rules! sql {
     ($text:expr) => {
@@ -39,6 +40,9 @@ macro_rules! sql {
     };
     ($text:expr, for update) => {
         $crate::sql!(@checked concat!($text, " FOR UPDATE"), $text)
+    };
+    ($text:expr, for no key update) => {
+        $crate::sql!(@checked concat!($text, " FOR NO KEY UPDATE"), $text)
     };
     // a constant of its own and not a `const` block: those `cargo check` and editors leave unlooked at
     (@checked $postgres:expr, $sqlite:expr) => {{

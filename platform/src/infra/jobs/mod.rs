@@ -1,13 +1,15 @@
 //! Work to be done after a transaction, written in it: if it commits the work will be done, at least once. The rows are
-//! in `queue`, who does them is in `worker`. Nothing here knows what a job is about: domains bring handlers.
-mod queue;
+//! in `rows`, what is done with them in `doing`, and all that a node works on in `worker`. Nothing here knows what a job is
+//! about: domains bring handlers.
+mod doing;
+mod rows;
 mod worker;
 
 pub use worker::Worker;
 
 use super::secret;
 use crate::{
-    data::TenantConn,
+    data::{TenantConn, Topic},
     error::{Error, Result},
     sql,
 };
@@ -30,7 +32,7 @@ pub(crate) async fn enqueue<J: Job>(conn: &TenantConn, job: &J) -> Result<()> {
     );
     let payload = serde_json::to_string(job).map_err(Error::internal)?;
     conn.execute(sql, &[&conn.new_id(), &J::KIND, &payload]).await?;
-    conn.ring_after_commit();
+    conn.ring_after_commit(Topic::Jobs);
     Ok(())
 }
 
