@@ -30,14 +30,7 @@ const FILES: [&str; 8] = [
 ];
 
 /// Named there and not yet read by the service. This list only shrinks: what the service knows has to leave it.
-const COMING: [&str; 6] = [
-    "METRICS_ADDR",
-    "SHUTDOWN_DELAY_MS",
-    "SHUTDOWN_GRACE_MS",
-    "WEBHOOK_SIGNING_SECRET_FILE",
-    "serve --no-worker",
-    "worker",
-];
+const COMING: [&str; 3] = ["METRICS_ADDR", "SHUTDOWN_DELAY_MS", "SHUTDOWN_GRACE_MS"];
 
 fn text(file: &str) -> String {
     fs::read_to_string(root().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
