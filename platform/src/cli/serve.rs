@@ -22,9 +22,6 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// The API, and with `work` what a worker does too.
 pub(super) async fn serve(app: &App, config: Config, work: bool) -> std::result::Result<(), Faults> {
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
     let address = SocketAddr::new(config.listen.host, config.listen.port);
     // before anything is made: who starts it twice by mistake is told, and finds no second database
     let listener = TcpListener::bind(address).await;
@@ -75,6 +72,9 @@ async fn told(mut stopped: watch::Receiver<bool>) {
 
 /// All that requests and work need, on a database that is up to date.
 async fn start(app: &App, config: &Config) -> std::result::Result<Core, Faults> {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     bring_up_to_date(app, config).await?;
     let db = open(config).await?;
     let demo_secrets = if config.demo {
