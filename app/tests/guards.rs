@@ -183,11 +183,12 @@ async fn lists_show_ones_own_tenant_alone() {
 
 /// Section 3 of the contract, row by row: the least role, whether a program with an API key may, and the permissions
 /// that stand for the row. A permission that is in no row, or in another than the code has it in, fails.
-const CONTRACT: [(&str, Role, bool, &[&str]); 6] = [
+const CONTRACT: [(&str, Role, bool, &[&str]); 7] = [
     ("read orders and the tenant", Role::Viewer, true, &["orders.read", "tenant.read"]),
     ("one's own profile, sessions and password", Role::Viewer, false, &["auth.profile"]),
     ("write orders", Role::Member, true, &["orders.write"]),
     ("people, the tenant's name, audit", Role::Admin, true, &["users.manage", "tenant.manage", "audit.read"]),
+    ("webhooks", Role::Admin, true, &["webhooks.manage"]),
     ("API keys", Role::Admin, false, &["api_keys.manage"]),
     ("transfer the ownership", Role::Owner, false, &["tenant.transfer"]),
 ];
