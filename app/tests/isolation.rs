@@ -31,7 +31,8 @@ const ROLES: &str = "('tenantry_login', 'tenantry_tenant', 'tenantry_system')";
 
 /// Tables of tenants' rows in which the system works for all tenants: it claims jobs and purges what is over. A table
 /// that is added to this list answers for that in review.
-const SYSTEM_TABLES: [&str; 5] = ["idempotency_keys", "jobs", "refresh_tokens", "sessions", "user_tokens"];
+const SYSTEM_TABLES: [&str; 6] =
+    ["idempotency_keys", "jobs", "refresh_tokens", "sessions", "subscriptions", "user_tokens"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_table_of_tenants_rows_is_closed_on_postgres() {
@@ -144,7 +145,9 @@ async fn the_roles_of_the_product_own_nothing_on_postgres() {
     assert_eq!(texts(client, &granted("tenantry_login")).await, [""; 0]);
     let tenant = texts(client, &granted("tenantry_tenant")).await;
     assert!(tenant.contains(&"tenants INSERT SELECT".to_owned()), "{tenant:?}");
-    assert!(!tenant.iter().any(|table| table.starts_with("demo_secrets")), "{tenant:?}");
+    let others = ["demo_secrets", "leases"];
+    assert!(!tenant.iter().any(|table| others.iter().any(|other| table.starts_with(other))), "{tenant:?}");
+    assert!(tenant.contains(&"stripe_events INSERT".to_owned()), "added to, and not read: {tenant:?}");
     assert!(
         tenant.iter().all(|rights| !rights.contains("TRUNCATE") && !rights.contains("TRIGGER")),
         "{tenant:?}"
@@ -153,8 +156,11 @@ async fn the_roles_of_the_product_own_nothing_on_postgres() {
     let listed = [
         "idempotency_keys DELETE",
         "jobs DELETE SELECT UPDATE",
+        "leases INSERT SELECT UPDATE",
         "refresh_tokens DELETE SELECT",
         "sessions DELETE SELECT",
+        "stripe_events DELETE SELECT",
+        "subscriptions SELECT",
         "tenants SELECT",
         "user_tokens DELETE SELECT",
     ];
@@ -166,7 +172,12 @@ async fn the_roles_of_the_product_own_nothing_on_postgres() {
          WHERE t.grantee = p.grantee AND t.table_name = p.table_name AND t.privilege_type = p.privilege_type) ORDER BY 1",
     )
     .await;
-    let listed = ["created_at", "hash", "tenant_id"].map(|column| format!("idempotency_keys.{column}"));
+    let listed = [
+        "idempotency_keys.created_at",
+        "idempotency_keys.hash",
+        "idempotency_keys.tenant_id",
+        "subscriptions.check_at",
+    ];
     assert_eq!(columns, listed, "and of a table it need not see whole, these columns");
 }
 

@@ -1,7 +1,10 @@
 //! What has no tenant: a closed list of reasons, each counted. If you are looking for a way to read a tenant's rows,
 //! this is not it: go through `Scope`.
 use super::{FromRow, Param, tenant::Backend};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    values::Timestamp,
+};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Why something is done without a signed-in user.
@@ -33,6 +36,10 @@ pub enum SystemReason {
     Jobs,
     /// Taking out what is over.
     Purge,
+    /// What Stripe says: finding the tenant of a customer, and what no caller asks for.
+    Billing,
+    /// Work that one node does at a time.
+    Lease,
 }
 
 impl SystemReason {
@@ -52,6 +59,8 @@ impl SystemReason {
             Self::DemoSecrets => "demo_secrets",
             Self::Jobs => "jobs",
             Self::Purge => "purge",
+            Self::Billing => "billing",
+            Self::Lease => "lease",
         }
     }
 
@@ -115,6 +124,12 @@ impl SystemConn {
         let answer = self.backend.run(sql.postgres, sql.sqlite, None, params).await?;
         self.unsettled.fetch_sub(1, Relaxed);
         Ok(answer)
+    }
+
+    /// The database's clock, which all nodes share.
+    pub(crate) async fn clock(&self) -> Result<Timestamp> {
+        let clock = self.fetch_optional(SystemSql::new("SELECT clock_timestamp()"), &[]).await?;
+        clock.ok_or_else(|| Error::internal("the database has no clock"))
     }
 
     /// Whether this transaction now holds the lock of this number, which one may hold at a time. On SQLite a transaction

@@ -31,7 +31,8 @@ pub struct Sql {
     pub(super) sqlite: &'static str,
 }
 
-/// `sql!("…")`, or `sql!("…", for update)` for a row lock; SQLite has one writer and needs none.
+/// `sql!("…")`, or `sql!("…", for update)` for a row lock; `for no key update` lets rows be added meanwhile that refer to
+/// it. SQLite has one writer and needs none.
 #[macro_export]
 macro_rules! sql {
     ($text:expr) => {
@@ -39,6 +40,9 @@ macro_rules! sql {
     };
     ($text:expr, for update) => {
         $crate::sql!(@checked concat!($text, " FOR UPDATE"), $text)
+    };
+    ($text:expr, for no key update) => {
+        $crate::sql!(@checked concat!($text, " FOR NO KEY UPDATE"), $text)
     };
     // a constant of its own and not a `const` block: those `cargo check` and editors leave unlooked at
     (@checked $postgres:expr, $sqlite:expr) => {{
@@ -57,6 +61,21 @@ impl Sql {
             panic!("{}", fault);
         }
         Self { postgres, sqlite }
+    }
+}
+
+/// Adds a row to a table that has no tenants' rows, within a tenant's transaction: for what must be there if, and only
+/// if, the tenant's change is. It reads nothing. To be made as a `const`, so that the check is the compiler's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SharedInsert(pub(super) &'static str);
+
+impl SharedInsert {
+    /// `INSERT INTO t (…) VALUES (…)`, parameters from `$1` on.
+    pub(crate) const fn new(text: &'static str) -> Self {
+        if let Some(fault) = check::shared_fault(text) {
+            panic!("{}", fault);
+        }
+        Self(text)
     }
 }
 

@@ -1,9 +1,8 @@
 //! The rows of jobs: claimed for as long as a lease lasts, by the database's clock, with the attempt's number as a fence.
 //! Whoever was overtaken changes nothing.
 use crate::{
-    data::{Db, FromRow, Mode, Row, SystemConn, SystemReason, SystemSql},
+    data::{Db, FromRow, Mode, Row, SystemReason, SystemSql},
     error::{Error, Result},
-    values::Timestamp,
 };
 use std::time::Duration;
 use uuid::Uuid;
@@ -31,11 +30,6 @@ impl FromRow for Claim {
     }
 }
 
-async fn now(conn: &SystemConn) -> Result<Timestamp> {
-    let now = conn.fetch_optional(SystemSql::new("SELECT clock_timestamp()"), &[]).await?;
-    now.ok_or_else(|| Error::internal("the database has no clock"))
-}
-
 /// `kinds` is `,a,b,`. Materialized, or a plan that runs the inner part again would claim more than it may.
 macro_rules! claim {
     ($lock:literal) => {
@@ -55,7 +49,7 @@ pub(super) async fn claim(db: &Db, kinds: &str, most: usize, lease: Duration) ->
     let most = i64::try_from(most).map_err(Error::internal)?;
     let sql = SystemSql::of(claim!(" FOR UPDATE SKIP LOCKED"), claim!(""));
     db.system(SystemReason::Jobs, Mode::Write, async |conn| {
-        let now = now(conn).await?;
+        let now = conn.clock().await?;
         conn.fetch_all(sql, &[&now, &now.plus(lease), &most, &kinds]).await
     })
     .await
@@ -80,7 +74,7 @@ pub(super) async fn failed(db: &Db, claim: &Claim, delay: Option<Duration>, why:
     );
     let state = if delay.is_some() { "waiting" } else { "dead" };
     db.system(SystemReason::Jobs, Mode::Write, async |conn| {
-        let run_at = now(conn).await?.plus(delay.unwrap_or_default());
+        let run_at = conn.clock().await?.plus(delay.unwrap_or_default());
         let changed =
             conn.execute(sql, &[&claim.tenant, &claim.id, &claim.attempt, &state, &run_at, &why]).await?;
         Ok(changed == 1)
