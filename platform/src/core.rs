@@ -15,6 +15,7 @@ use crate::{
         plans::{KnownPlans, TenantLimit},
         rate_limit::{RateLimit, RateLimiter, RedisUrl},
         seal::Keyring,
+        stripe::Stripe,
     },
 };
 use std::{ops::Deref, sync::Arc, time::Duration};
@@ -37,6 +38,10 @@ pub struct Parts {
     pub arrivals: Arrivals,
     /// The only way to addresses that are not ours.
     pub egress: Egress,
+    /// Who charges for plans, if anybody does.
+    pub stripe: Option<Stripe>,
+    /// How long a plan is kept after a payment has failed.
+    pub billing_grace: Duration,
     /// What is done with mail.
     pub mail: Mail,
     /// `PUBLIC_URL`, without a slash at its end: for links in mail.

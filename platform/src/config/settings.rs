@@ -1,7 +1,7 @@
 //! What can be set, one struct per concern, with the defaults and the limits of `docs/operations.md`.
 use super::{
     accounts::{self, AuthSettings, KEYS_REQUIRED, SecretSettings},
-    limits,
+    billing, limits,
     listen::{self, ListenSettings},
     log, mail, production,
     reader::{Environment, Reader, Setting},
@@ -10,7 +10,9 @@ use super::{
 use crate::{
     core::{HttpSettings, LimitSettings},
     data::{DatabaseSettings, DatabaseTarget},
-    infra::{egress::EgressSettings, mail::Mail, password::Scheme, telemetry::LogFormat},
+    infra::{
+        egress::EgressSettings, mail::Mail, password::Scheme, stripe::BillingSettings, telemetry::LogFormat,
+    },
 };
 use std::{path::PathBuf, time::Duration};
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub mail: Mail,
     /// Where tenants may have requests sent to.
     pub egress: EgressSettings,
+    /// What is charged, and by whom.
+    pub billing: BillingSettings,
     /// Limits of every request.
     pub http: HttpSettings,
     /// How often things may be done.
@@ -64,7 +68,11 @@ impl Config {
     /// For what signs nothing, such as a migration: whoever runs it need not have the keys.
     pub fn load_without_key(environment: &Environment) -> Result<Self, Vec<String>> {
         let (config, mut faults, _) = Self::read(environment);
-        faults.retain(|fault| !KEYS_REQUIRED.iter().any(|required| fault.starts_with(required)));
+        let missing = |fault: &String| {
+            let mut required = KEYS_REQUIRED.iter().chain(&billing::SECRETS_REQUIRED);
+            required.any(|required| fault.starts_with(required))
+        };
+        faults.retain(|fault| !missing(fault));
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
 
@@ -113,6 +121,7 @@ impl Config {
             passwords,
             mail: mail::mail(r, demo),
             egress: webhooks::egress(r, demo),
+            billing: billing::billing(r, production),
             http,
             limits,
             log_format: log::log_format(r),
