@@ -26,6 +26,7 @@ use crate::{
         purge,
         rate_limit::RateLimiter,
         seal::Keyring,
+        stripe::{BillingSettings, Stripe},
     },
 };
 use axum::{
@@ -56,7 +57,7 @@ pub struct App {
 
 /// The platform's own tables.
 const PLATFORM: Migrations =
-    crate::migrations!("tenantry", ["V1__platform", "V2__people", "V3__idempotency"]);
+    crate::migrations!("tenantry", ["V1__platform", "V2__people", "V3__idempotency", "V5__billing"]);
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -86,6 +87,8 @@ pub struct CoreSettings {
     pub limits: LimitSettings,
     /// Where tenants may have requests sent to.
     pub egress: EgressSettings,
+    /// What is charged, and by whom.
+    pub billing: BillingSettings,
     /// What is done with mail.
     pub mail: Mail,
     /// `PUBLIC_URL`, without a slash at its end.
@@ -110,6 +113,7 @@ impl App {
                 domains::users::domain(),
                 domains::tenant::domain(),
                 domains::api_keys::domain(),
+                domains::billing::domain(),
                 domains::audit::domain(),
                 domains::health::domain(),
             ],
@@ -181,6 +185,7 @@ impl App {
             None => SigningKey::Secret(settings.secret_key.clone()),
         };
         let lifetime = settings.auth.access_token;
+        let egress = Egress::start(settings.egress)?;
         let limiter = RateLimiter::start(settings.limits.redis.as_ref(), settings.clock.clone())?;
         Ok(Core::new(Parts {
             db,
@@ -191,7 +196,9 @@ impl App {
             clock: settings.clock,
             tokens: TokenKeys::new(&signing, &settings.previous_keys, &settings.issuer, lifetime),
             passwords: PasswordHasherPool::start(settings.passwords.0, settings.passwords.1)?,
-            egress: Egress::start(settings.egress)?,
+            stripe: settings.billing.stripe.map(|stripe| Stripe::new(stripe, egress.clone())),
+            billing_grace: settings.billing.grace,
+            egress,
             mail: settings.mail,
             public_url: settings.public_url,
             background: Background::new(MOST_BACKGROUND),
@@ -289,6 +296,7 @@ impl CoreSettings {
             http: config.http.clone(),
             limits: config.limits.clone(),
             egress: config.egress,
+            billing: config.billing.clone(),
             mail: config.mail.clone(),
             public_url: config.listen.public_url.clone(),
             clock: Clock::System,
