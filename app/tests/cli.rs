@@ -1,7 +1,7 @@
 //! The binary as its operator meets it: the demo, the commands, and what a wrong start says.
 mod secrets;
 
-use crate::support::{DEMO, until};
+use crate::support::{DEMO, stripe, until};
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -57,8 +57,13 @@ pub struct Running {
 impl Running {
     /// Starts the demo on a free port and reads its banner.
     pub fn demo(folder: &Folder) -> Self {
+        Self::demo_with(folder, &[])
+    }
+
+    /// The same, with these variables.
+    pub fn demo_with(folder: &Folder, variables: &[(&str, &str)]) -> Self {
         let mut child = folder
-            .tenantry(&[], &[("PORT", "0")])
+            .tenantry(&[], &[&[("PORT", "0")], variables].concat())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(folder.0.join("log")).unwrap())
             .spawn()
@@ -279,6 +284,32 @@ impl Running {
     fn stop_after_signal(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demo_sells_what_stripe_is_set_up_for() {
+    let stripe = stripe::Stripe::start().await;
+    let settings = stripe.settings().stripe.unwrap();
+    let variables = [
+        ("STRIPE_SECRET_KEY", stripe::KEY),
+        ("STRIPE_WEBHOOK_SECRET", stripe::SECRET),
+        ("STRIPE_PRICE_STARTER", stripe::STARTER),
+        ("STRIPE_API_BASE", settings.api_base.as_str()),
+    ];
+    let folder = Folder::new();
+    let demo = Running::demo_with(&folder, &variables);
+    let token = demo.token("globex", "owner");
+    let checkout = |plan: &str| {
+        let body = format!(r#"{{"plan":"{plan}"}}"#);
+        demo.ask("POST", "/api/v1/billing/checkout", Some(&token), &body)
+    };
+    assert_eq!(checkout("pro").0, 422, "it has no price");
+    let (status, body) = checkout("starter");
+    assert!(status == 200 && body.contains("https://checkout.stripe.test/"), "{status} {body}");
+    assert_eq!(demo.ask("POST", "/api/v1/billing/webhook", None, "{}").0, 400, "nobody has signed it");
+    let log = std::fs::read_to_string(folder.0.join("log")).unwrap() + &demo.banner;
+    assert!(![stripe::KEY, stripe::SECRET].iter().any(|secret| log.contains(secret)), "{log}");
+    assert_eq!(demo.stop(), Some(0));
 }
 
 #[test]

@@ -31,12 +31,13 @@ const ROLES: &str = "('tenantry_login', 'tenantry_tenant', 'tenantry_system')";
 
 /// Tables of tenants' rows in which the system works for all tenants: it claims jobs and deliveries of events, and purges
 /// what is over. A table that is added to this list answers for that in review.
-const SYSTEM_TABLES: [&str; 10] = [
+const SYSTEM_TABLES: [&str; 11] = [
     "idempotency_keys",
     "jobs",
     "outbox",
     "refresh_tokens",
     "sessions",
+    "subscriptions",
     "user_tokens",
     "webhook_attempts",
     "webhook_deliveries",
@@ -155,7 +156,9 @@ async fn the_roles_of_the_product_own_nothing_on_postgres() {
     assert_eq!(texts(client, &granted("tenantry_login")).await, [""; 0]);
     let tenant = texts(client, &granted("tenantry_tenant")).await;
     assert!(tenant.contains(&"tenants INSERT SELECT".to_owned()), "{tenant:?}");
-    assert!(!tenant.iter().any(|table| table.starts_with("demo_secrets")), "{tenant:?}");
+    let others = ["demo_secrets", "leases"];
+    assert!(!tenant.iter().any(|table| others.iter().any(|other| table.starts_with(other))), "{tenant:?}");
+    assert!(tenant.contains(&"stripe_events INSERT".to_owned()), "added to, and not read: {tenant:?}");
     assert!(
         tenant.iter().all(|rights| !rights.contains("TRUNCATE") && !rights.contains("TRIGGER")),
         "{tenant:?}"
@@ -164,9 +167,12 @@ async fn the_roles_of_the_product_own_nothing_on_postgres() {
     let listed = [
         "idempotency_keys DELETE",
         "jobs DELETE SELECT UPDATE",
+        "leases INSERT SELECT UPDATE",
         "outbox DELETE SELECT",
         "refresh_tokens DELETE SELECT",
         "sessions DELETE SELECT",
+        "stripe_events DELETE SELECT",
+        "subscriptions SELECT",
         "tenants SELECT",
         "user_tokens DELETE SELECT",
         "webhook_attempts INSERT SELECT",
@@ -188,6 +194,7 @@ async fn the_roles_of_the_product_own_nothing_on_postgres() {
         "idempotency_keys.tenant_id",
         "outbox.dispatched_at",
         "outbox.wanted",
+        "subscriptions.check_at",
         "webhook_endpoints.failing_since",
     ];
     assert_eq!(columns, listed, "and of a table it need not see or change whole, these columns");

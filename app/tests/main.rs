@@ -8,6 +8,7 @@
 mod api_keys;
 mod architecture;
 mod auth;
+mod billing;
 mod cli;
 mod deployment;
 mod documents;

@@ -127,6 +127,7 @@ async fn people_are_listed_by_pages_filtered_and_searched() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     app.tenant("globex").await;
+    app.database.execute("UPDATE tenants SET plan = 'pro'").await; // nine people
     for i in 0..5 {
         acme.owner.post("/users", invitation(&format!("guest{i}_%@acme.test"), "viewer")).await.created();
     }

@@ -26,6 +26,7 @@ use crate::{
         purge,
         rate_limit::RateLimiter,
         seal::{Keyring, Sealer},
+        stripe::{BillingSettings, Stripe},
     },
 };
 use axum::{
@@ -55,8 +56,10 @@ pub struct App {
 }
 
 /// The platform's own tables.
-const PLATFORM: Migrations =
-    crate::migrations!("tenantry", ["V1__platform", "V2__people", "V3__idempotency", "V4__webhooks"]);
+const PLATFORM: Migrations = crate::migrations!(
+    "tenantry",
+    ["V1__platform", "V2__people", "V3__idempotency", "V4__webhooks", "V5__billing"]
+);
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -90,6 +93,8 @@ pub struct CoreSettings {
     pub webhook_secret: SecretString,
     /// How webhooks are delivered.
     pub webhooks: WebhookSettings,
+    /// What is charged, and by whom.
+    pub billing: BillingSettings,
     /// What is done with mail.
     pub mail: Mail,
     /// `PUBLIC_URL`, without a slash at its end.
@@ -115,6 +120,7 @@ impl App {
                 domains::tenant::domain(),
                 domains::api_keys::domain(),
                 domains::webhooks::domain(),
+                domains::billing::domain(),
                 domains::audit::domain(),
                 domains::health::domain(),
             ],
@@ -187,6 +193,7 @@ impl App {
             None => SigningKey::Secret(settings.secret_key.clone()),
         };
         let lifetime = settings.auth.access_token;
+        let egress = Egress::start(settings.egress)?;
         let limiter = RateLimiter::start(settings.limits.redis.as_ref(), settings.clock.clone())?;
         Ok(Core::new(Parts {
             db,
@@ -197,10 +204,12 @@ impl App {
             clock: settings.clock,
             tokens: TokenKeys::new(&signing, &settings.previous_keys, &settings.issuer, lifetime),
             passwords: PasswordHasherPool::start(settings.passwords.0, settings.passwords.1)?,
-            egress: Egress::start(settings.egress)?,
             events: self.events().copied().collect(),
             webhook_secrets: Sealer::new(settings.webhook_secret.expose_secret(), "webhook secrets")?,
             webhooks: settings.webhooks,
+            stripe: settings.billing.stripe.map(|stripe| Stripe::new(stripe, egress.clone())),
+            billing_grace: settings.billing.grace,
+            egress,
             mail: settings.mail,
             public_url: settings.public_url,
             background: Background::new(MOST_BACKGROUND),
@@ -306,6 +315,7 @@ impl CoreSettings {
             http: config.http.clone(),
             limits: config.limits.clone(),
             egress: config.egress,
+            billing: config.billing.clone(),
             mail: config.mail.clone(),
             public_url: config.listen.public_url.clone(),
             clock: Clock::System,

@@ -16,6 +16,7 @@ use crate::{
         plans::{KnownPlans, TenantLimit},
         rate_limit::{RateLimit, RateLimiter, RedisUrl},
         seal::{Keyring, Sealer},
+        stripe::Stripe,
     },
 };
 use std::{ops::Deref, sync::Arc, time::Duration};
@@ -44,6 +45,10 @@ pub struct Parts {
     pub webhook_secrets: Sealer,
     /// How webhooks are delivered.
     pub webhooks: WebhookSettings,
+    /// Who charges for plans, if anybody does.
+    pub stripe: Option<Stripe>,
+    /// How long a plan is kept after a payment has failed.
+    pub billing_grace: Duration,
     /// What is done with mail.
     pub mail: Mail,
     /// `PUBLIC_URL`, without a slash at its end: for links in mail.

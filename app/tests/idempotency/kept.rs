@@ -104,6 +104,7 @@ async fn an_invitation_that_is_sent_again_shows_the_same_token_which_still_works
 async fn answers_are_sealed_for_their_tenant_and_their_key() {
     let app = TestApp::start().await;
     let (acme, globex) = (app.tenant("acme").await, app.tenant("globex").await);
+    app.database.execute("UPDATE tenants SET plan = 'pro'").await; // six people
     let invite =
         |name: &str| json!({ "email": format!("{name}@x.test"), "full_name": "N", "role": "member" });
     let first = acme.owner.post_once("/users", "a", invite("a")).await;

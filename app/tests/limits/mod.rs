@@ -390,8 +390,14 @@ async fn the_document_names_every_limited_route() {
             }
         }
     }
-    let public =
-        ["get /.well-known/jwks.json", "post /api/v1/auth/logout", "get /health", "get /health/ready"];
+    let public = [
+        "get /.well-known/jwks.json",
+        "post /api/v1/auth/logout",
+        "get /api/v1/billing/plans",
+        "post /api/v1/billing/webhook",
+        "get /health",
+        "get /health/ready",
+    ];
     assert_eq!(open, public);
 }
 

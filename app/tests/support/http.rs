@@ -198,7 +198,7 @@ impl Answer {
         if status == 401 {
             assert!(self.header("www-authenticate").starts_with("Bearer"), "{}", self.asked);
         }
-        if status == 503 || status == 429 {
+        if ["SERVICE_UNAVAILABLE", "RATE_LIMITED"].contains(&code) {
             assert!(self.header("retry-after").parse::<u32>().is_ok(), "{}", self.asked);
         }
         document

@@ -12,12 +12,14 @@ pub mod proxy;
 pub mod receiver;
 pub mod redis;
 pub mod smtp;
+pub mod stripe;
 
 use database::TestDatabase;
 use http::Client;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use stripe::Stripe;
 use tenantry::{
     App, Domain,
     access::{PrivateKey, VerifyingKey},
@@ -34,6 +36,7 @@ use tenantry::{
         password::Scheme,
         plans::TenantLimit,
         rate_limit::RateLimit,
+        stripe::BillingSettings,
         telemetry::{self, LogFormat},
     },
     uuid::Uuid,
@@ -83,6 +86,8 @@ pub struct Options {
     pub mail: Mail,
     /// Whether tenants may name addresses of this machine, as receivers of tests have.
     pub allow_private: bool,
+    /// Without Stripe, unless a test has one.
+    pub billing: BillingSettings,
     /// The key of everything that is not said otherwise.
     pub secret_key: &'static str,
     /// What signs tokens, if it is not the secret key.
@@ -113,6 +118,7 @@ impl Default for Options {
             public_url_is_https: false,
             mail: Mail::Off,
             allow_private: true,
+            billing: BillingSettings { stripe: None, grace: Duration::from_secs(7 * 24 * 60 * 60) },
             secret_key: SECRET_KEY,
             private_key: None,
             previous_keys: Vec::new(),
@@ -144,6 +150,13 @@ pub fn webhooks() -> WebhookSettings {
 impl TestApp {
     pub async fn start() -> Self {
         Self::start_with(Options::default()).await
+    }
+
+    /// With a Stripe of its own.
+    pub async fn with_stripe() -> (Self, Stripe) {
+        let stripe = Stripe::start().await;
+        let app = Self::start_with(Options { billing: stripe.settings(), ..Options::default() }).await;
+        (app, stripe)
     }
 
     pub async fn start_with(options: Options) -> Self {
@@ -246,6 +259,7 @@ fn settings(options: Options) -> CoreSettings {
             trusted_proxies: TrustedProxies::read(&options.trusted_proxies).unwrap(),
         },
         limits: options.limits,
+        billing: options.billing,
         egress: EgressSettings { allow_private: options.allow_private },
         webhook_secret: SecretString::from(options.webhook_secret),
         webhooks: options.webhooks,

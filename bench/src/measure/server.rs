@@ -65,6 +65,7 @@ impl Programs {
         command.envs([
             ("DATABASE_URL", url),
             ("SECRET_KEY", SECRET_KEY),
+            ("WEBHOOK_SIGNING_SECRET", SECRET_KEY),
             ("AUTH_RATE_LIMIT", "off"),
             ("TENANT_RATE_LIMIT", "off"),
             ("LOG_FORMAT", "json"),

@@ -1,7 +1,7 @@
 //! What can be set, one struct per concern, with the defaults and the limits of `docs/operations.md`.
 use super::{
     accounts::{self, AuthSettings, PRIVATE_KEY_REQUIRED, REQUIRED, SecretSettings},
-    limits,
+    billing, limits,
     listen::{self, ListenSettings},
     log, mail, production,
     reader::{Environment, Reader, Setting},
@@ -10,7 +10,9 @@ use super::{
 use crate::{
     core::{HttpSettings, LimitSettings},
     data::{DatabaseSettings, DatabaseTarget},
-    infra::{egress::EgressSettings, mail::Mail, password::Scheme, telemetry::LogFormat},
+    infra::{
+        egress::EgressSettings, mail::Mail, password::Scheme, stripe::BillingSettings, telemetry::LogFormat,
+    },
 };
 use secrecy::SecretString;
 use std::{path::PathBuf, time::Duration};
@@ -47,6 +49,8 @@ pub struct Config {
     pub webhook_secret: Option<SecretString>,
     /// How webhooks are delivered.
     pub webhooks: WebhookSettings,
+    /// What is charged, and by whom.
+    pub billing: BillingSettings,
     /// Limits of every request.
     pub http: HttpSettings,
     /// How often things may be done.
@@ -69,7 +73,11 @@ impl Config {
     /// For what signs nothing, such as a migration: whoever runs it need not have the keys.
     pub fn load_without_key(environment: &Environment) -> Result<Self, Vec<String>> {
         let (config, mut faults, _) = Self::read(environment);
-        faults.retain(|fault| !fault.ends_with(REQUIRED) && !fault.ends_with(PRIVATE_KEY_REQUIRED));
+        let missing = |fault: &String| {
+            [REQUIRED, PRIVATE_KEY_REQUIRED].iter().any(|required| fault.ends_with(required))
+                || billing::SECRETS_REQUIRED.iter().any(|required| fault.starts_with(required))
+        };
+        faults.retain(|fault| !missing(fault));
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
 
@@ -120,6 +128,7 @@ impl Config {
             egress: webhooks::egress(r, demo),
             webhook_secret: webhooks::signing_secret(r, demo),
             webhooks: webhooks::webhooks(r),
+            billing: billing::billing(r, production),
             http,
             limits,
             log_format: log::log_format(r),

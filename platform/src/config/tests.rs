@@ -112,7 +112,8 @@ fn tokens_are_signed_under_a_secret_or_a_private_key() {
                            -----END PRIVATE KEY-----";
     const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n\
                           -----END PUBLIC KEY-----";
-    let own = [("DATABASE_URL", "sqlite:///tmp/x.db"), ("SECRET_KEY", GOOD)];
+    let own =
+        [("DATABASE_URL", "sqlite:///tmp/x.db"), ("SECRET_KEY", GOOD), ("WEBHOOK_SIGNING_SECRET", GOOD)];
     let both = format!("{PUBLIC},\n{GOOD}");
     let set = [("JWT_ALGORITHM", "EdDSA"), ("JWT_PRIVATE_KEY", PRIVATE), ("JWT_PREVIOUS_KEYS", &both)];
     let environment = Environment::of([own.as_slice(), &set].concat());
@@ -197,7 +198,7 @@ fn warnings(variables: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn a_production_is_told_what_it_sends_in_the_clear() {
-    let base = [("ENVIRONMENT", "production"), ("SECRET_KEY", GOOD)];
+    let base = [("ENVIRONMENT", "production"), ("SECRET_KEY", GOOD), ("WEBHOOK_SIGNING_SECRET", GOOD)];
     let with = |others: &[(&'static str, &'static str)]| warnings(&[&base[..], others].concat());
     let open = with(&[
         ("DATABASE_URL", "postgres://app:of-its-own@db.internal/app?sslmode=prefer"),
@@ -219,7 +220,11 @@ fn a_production_is_told_what_it_sends_in_the_clear() {
             assert_eq!(said, Vec::<String>::new(), "{database} {redis}");
         }
     }
-    let elsewhere = [("DATABASE_URL", "postgres://app@db.internal/app"), ("SECRET_KEY", GOOD)];
+    let elsewhere = [
+        ("DATABASE_URL", "postgres://app@db.internal/app"),
+        ("SECRET_KEY", GOOD),
+        ("WEBHOOK_SIGNING_SECRET", GOOD),
+    ];
     assert_eq!(warnings(&elsewhere), Vec::<String>::new(), "a developer is not told");
 }
 
@@ -232,7 +237,12 @@ fn a_production_has_no_password_that_all_know() {
         ("postgres://app@localhost/app", false),
     ] {
         let of = |environment| {
-            let found = faults(&[("ENVIRONMENT", environment), ("DATABASE_URL", url), ("SECRET_KEY", GOOD)]);
+            let found = faults(&[
+                ("ENVIRONMENT", environment),
+                ("DATABASE_URL", url),
+                ("SECRET_KEY", GOOD),
+                ("WEBHOOK_SIGNING_SECRET", GOOD),
+            ]);
             found.iter().any(|fault| fault.starts_with("DATABASE_URL: has a password that everybody knows"))
         };
         assert_eq!(of("production"), known, "{url}");
@@ -249,7 +259,11 @@ fn a_secret_in_a_file_that_others_can_read_is_told() {
     let path = file.to_str().unwrap();
     for (mode, open) in [(0o400, false), (0o440, false), (0o444, true), (0o604, true)] {
         std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
-        let said = warnings(&[("DATABASE_URL", "sqlite:///x.db"), ("SECRET_KEY_FILE", path)]);
+        let said = warnings(&[
+            ("DATABASE_URL", "sqlite:///x.db"),
+            ("SECRET_KEY_FILE", path),
+            ("WEBHOOK_SIGNING_SECRET", GOOD),
+        ]);
         assert_eq!(said.iter().any(|line| line.starts_with("SECRET_KEY_FILE: ")), open, "{mode:o} {said:?}");
     }
     std::fs::remove_file(&file).unwrap();

@@ -23,6 +23,7 @@ pub use migrate::{MigrationState, Migrations, is_superuser, migrate, states};
 pub use row::{Column, FromRow, Param, Row};
 pub(crate) use settings::is_loopback;
 pub use settings::{DatabaseSettings, DatabaseTarget};
+pub(crate) use sql::SharedInsert;
 pub use sql::Sql;
 pub use system::{SystemConn, SystemReason, SystemSql};
 pub use tenant::{Gate, TenantConn};

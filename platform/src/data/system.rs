@@ -38,6 +38,10 @@ pub enum SystemReason {
     Webhooks,
     /// Taking out what is over.
     Purge,
+    /// What Stripe says: finding the tenant of a customer, and what no caller asks for.
+    Billing,
+    /// Work that one node does at a time.
+    Lease,
 }
 
 impl SystemReason {
@@ -58,6 +62,8 @@ impl SystemReason {
             Self::Jobs => "jobs",
             Self::Webhooks => "webhooks",
             Self::Purge => "purge",
+            Self::Billing => "billing",
+            Self::Lease => "lease",
         }
     }
 

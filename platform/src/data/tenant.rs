@@ -1,7 +1,7 @@
 //! The connection that stores take.
 use super::{
-    Bulk, BulkColumn, FromRow, Param, Row, SAVEPOINT, Sql, Topic, UNDO, bell::Bells, bulk::Array,
-    postgres::PgTx, sqlite::LiteTx,
+    Bulk, BulkColumn, FromRow, Param, Row, SAVEPOINT, SharedInsert, Sql, Topic, UNDO, bell::Bells,
+    bulk::Array, postgres::PgTx, sqlite::LiteTx,
 };
 use crate::{
     error::{Error, Result},
@@ -106,9 +106,19 @@ impl TenantConn {
         Ok(())
     }
 
+    /// Adds a row to a table without tenants' rows: whether it was added. Nothing is bound; `params` begin at `$1`.
+    pub(crate) async fn insert_shared(&self, insert: SharedInsert, params: &[&dyn Param]) -> Result<bool> {
+        let (_, added) = self.settle(self.backend.run::<()>(insert.0, insert.0, None, params)).await?;
+        Ok(added == 1)
+    }
+
     async fn run<T: FromRow>(&self, sql: Sql, params: &[&dyn Param]) -> Result<(Vec<T>, u64)> {
+        self.settle(self.backend.run(sql.postgres, sql.sqlite, Some(&self.tenant), params)).await
+    }
+
+    async fn settle<T>(&self, statement: impl Future<Output = Result<T>>) -> Result<T> {
         self.unsettled.fetch_add(1, Relaxed);
-        let answer = self.backend.run(sql.postgres, sql.sqlite, Some(&self.tenant), params).await?;
+        let answer = statement.await?;
         self.unsettled.fetch_sub(1, Relaxed); // not reached by a statement that failed or was dropped
         Ok(answer)
     }

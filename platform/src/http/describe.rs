@@ -15,7 +15,7 @@ use utoipa::{
         path::{Parameter, ParameterBuilder, ParameterIn},
         request_body::{RequestBody, RequestBodyBuilder},
         response::{Response, ResponseBuilder},
-        schema::{ObjectBuilder, Schema, SchemaType, Type},
+        schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type},
     },
 };
 
@@ -80,6 +80,25 @@ impl Doc {
             Code::UnsupportedMediaType,
             Code::ValidationError,
         ]);
+    }
+
+    /// It takes bytes of any kind with a signature over them in this header.
+    pub(super) fn takes_signed(&mut self, header: &str, description: &str, most_bytes: usize) {
+        let bytes = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        let schema: Reference = string_schema().format(Some(bytes)).max_length(Some(most_bytes)).into();
+        let body = RequestBodyBuilder::new()
+            .content("*/*", Content::new(Some(schema)))
+            .description(Some(description))
+            .required(Some(Required::True));
+        self.body = Some(body.build());
+        self.errors.extend([Code::BadRequest, Code::PayloadTooLarge]);
+        let header = ParameterBuilder::new()
+            .name(header)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::True)
+            .description(Some("The signature over the body's bytes"))
+            .schema(Some(string_schema()));
+        self.parameters.push(header.build());
     }
 
     /// It takes these parameters of a query.

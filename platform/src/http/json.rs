@@ -50,6 +50,7 @@ pub(super) fn media_type(headers: &HeaderMap) -> Result<()> {
     Ok(())
 }
 
+/// The body's bytes as they come, up to so many.
 pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes> {
     let too_large = || Error::new(Code::PayloadTooLarge, format!("The body is larger than {limit} bytes"));
     if body.size_hint().lower() > limit as u64 {

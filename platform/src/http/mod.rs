@@ -15,6 +15,7 @@ mod page;
 pub(crate) mod public;
 mod query;
 mod routes;
+mod signed;
 #[cfg(test)]
 mod tests;
 
@@ -31,3 +32,4 @@ pub use page::{MOST_PAGES, Page, PageNumber};
 pub use public::{Arrived, Public};
 pub use query::Query;
 pub use routes::{Endpoint, Routes};
+pub use signed::{Sender, Signed};

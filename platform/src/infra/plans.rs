@@ -3,6 +3,7 @@ use super::{
     rate_limit::{Quota, RateLimit},
     recent::Recent,
 };
+use crate::error::{Error, Result};
 use std::{
     fmt,
     sync::{Mutex, PoisonError},
@@ -49,6 +50,38 @@ impl Plan {
     /// The plan of a stored word. One that is unknown, of a newer version perhaps, grants what is free.
     pub fn of_word(word: &str) -> Self {
         Self::from_word(word).unwrap_or(Self::Free)
+    }
+}
+
+crate::choice! {
+    /// What a plan limits the number of.
+    pub enum Feature {
+        /// Active and invited users.
+        Seats = "seats",
+        /// Where webhooks go.
+        WebhookEndpoints = "webhook endpoints",
+    }
+}
+
+impl Plan {
+    /// How many of them it allows; `None` for any number.
+    pub const fn limit(self, feature: Feature) -> Option<u32> {
+        let Entitlements { seats, webhook_endpoints, .. } = self.entitlements();
+        match feature {
+            Feature::Seats => seats,
+            Feature::WebhookEndpoints => Some(webhook_endpoints),
+        }
+    }
+
+    /// Whether it allows one more where so many are taken; 422 where it does not. Whoever counts sees to it that nobody
+    /// takes another meanwhile.
+    pub fn require(self, feature: Feature, taken: i64) -> Result<()> {
+        match self.limit(feature) {
+            Some(limit) if taken >= i64::from(limit) => Err(Error::business_rule(format!(
+                "The {self} plan has {limit} {feature}, and {taken} are taken: a larger plan has more"
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -120,6 +153,20 @@ mod tests {
         known.learn(tenant, Plan::of_word("starter"));
         assert_eq!(known.of(tenant), Some(Plan::Starter));
         assert_eq!(Plan::of_word("platinum"), Plan::Free);
+    }
+
+    #[test]
+    fn a_plan_has_room_for_so_many() {
+        assert!(Plan::Free.require(Feature::Seats, 4).is_ok());
+        for (plan, feature, taken) in [
+            (Plan::Free, Feature::Seats, 5),
+            (Plan::Free, Feature::Seats, 9),
+            (Plan::Pro, Feature::WebhookEndpoints, 25),
+        ] {
+            let refused = plan.require(feature, taken).unwrap_err();
+            assert_eq!(refused.code(), crate::error::Code::BusinessRuleViolation);
+        }
+        assert!(Plan::Enterprise.require(Feature::Seats, i64::MAX).is_ok());
     }
 
     #[test]

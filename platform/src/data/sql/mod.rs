@@ -64,5 +64,20 @@ impl Sql {
     }
 }
 
+/// Adds a row to a table that has no tenants' rows, within a tenant's transaction: for what must be there if, and only
+/// if, the tenant's change is. It reads nothing. To be made as a `const`, so that the check is the compiler's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SharedInsert(pub(super) &'static str);
+
+impl SharedInsert {
+    /// `INSERT INTO t (…) VALUES (…)`, parameters from `$1` on.
+    pub(crate) const fn new(text: &'static str) -> Self {
+        if let Some(fault) = check::shared_fault(text) {
+            panic!("{}", fault);
+        }
+        Self(text)
+    }
+}
+
 #[cfg(test)]
 mod tests;

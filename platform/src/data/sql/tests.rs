@@ -1,5 +1,5 @@
 //! What the check of a statement takes, and what it refuses.
-use super::check::fault;
+use super::check::{fault, shared_fault};
 
 #[test]
 fn what_binds_every_table_is_taken() {
@@ -220,4 +220,24 @@ fn both_texts_are_checked() {
         |postgres, sqlite| std::panic::catch_unwind(|| super::Sql::checked(postgres, sqlite)).is_ok();
     assert!(checked(bound, bound));
     assert!(!checked("SELECT id FROM orders", bound) && !checked(bound, "SELECT id FROM orders"));
+}
+
+#[test]
+fn only_rows_of_listed_tables_are_added_beside_a_tenants_own() {
+    let fine = "INSERT INTO stripe_events (id, type) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    assert_eq!(shared_fault(fine), None);
+    for text in [
+        "INSERT INTO users (tenant_id, id) VALUES ($1, $2)",
+        "INSERT INTO tenants (id) VALUES ($1)",
+        "INSERT INTO stripe_events (id) SELECT email FROM users",
+        "INSERT INTO stripe_events (id) VALUES ((SELECT max(email) FROM users))",
+        "INSERT INTO stripe_events (id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET id = $1",
+        "INSERT INTO stripe_events (id) VALUES ($1) RETURNING id",
+        "SELECT id FROM stripe_events",
+        "DELETE FROM stripe_events",
+        "INSERT INTO \"users\" (id) VALUES ($1)",
+        "",
+    ] {
+        assert!(shared_fault(text).is_some(), "{text}");
+    }
 }

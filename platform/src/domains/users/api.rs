@@ -41,8 +41,12 @@ pub async fn deactivate(scope: Scope<Manage>, id: Id<User>) -> Result<Data<UserV
     scope.write(async |tx| service::deactivate(tx, &id).await).await.map(|user| Data(user.into()))
 }
 
-pub async fn reactivate(scope: Scope<Manage>, id: Id<User>) -> Result<Data<UserView>> {
-    scope.write(async |tx| service::reactivate(tx, &id).await).await.map(|user| Data(user.into()))
+pub async fn reactivate(
+    scope: Scope<Manage>,
+    State(core): State<Core>,
+    id: Id<User>,
+) -> Result<Data<UserView>> {
+    scope.write(async |tx| service::reactivate(&core, tx, &id).await).await.map(|user| Data(user.into()))
 }
 
 pub async fn reset_password(

@@ -36,7 +36,7 @@ fn routes() -> Routes {
             api::invite,
             "Invite somebody; inviting an invited address again renews the invitation",
         )
-        .refusing(&[Code::Conflict])
+        .refusing(&[Code::Conflict, Code::BusinessRuleViolation])
         .get("/users/{id}", api::show, "Read a person")
         .delete("/users/{id}", api::deactivate, "Deactivate a person: all their sessions end")
         .refusing(&[Code::BusinessRuleViolation])
@@ -47,6 +47,7 @@ fn routes() -> Routes {
             api::reactivate,
             "Let a deactivated person in again; their old tokens stay dead",
         )
+        .refusing(&[Code::BusinessRuleViolation])
         .post(
             "/users/{id}/password-reset",
             api::reset_password,

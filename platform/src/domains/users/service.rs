@@ -13,6 +13,7 @@ use crate::{
             self as auth, InvitationMail, PeopleFilter, ResetMail, TokenKind, User, UserDeactivated,
             UserInvited, UserRoleChanged, UserStatus, UserView,
         },
+        billing::service as billing,
     },
     error::{Error, Result},
     http::{Id, Page, PageNumber},
@@ -38,7 +39,7 @@ pub async fn read(tx: &Tx<Manage>, id: &Id<User>) -> Result<User> {
     auth::find_user(tx, id.uuid()).await?.ok_or_else(|| id.not_found())
 }
 
-/// Somebody new, or somebody whose invitation is renewed.
+/// Somebody new, if there is a seat, or somebody whose invitation is renewed.
 pub async fn invite(core: &Core, tx: &Tx<Manage>, invite: &InviteUser) -> Result<InvitedView> {
     may_give(tx.role().await?, invite.role)?;
     let user = auth::User {
@@ -52,7 +53,13 @@ pub async fn invite(core: &Core, tx: &Tx<Manage>, invite: &InviteUser) -> Result
             tx.now(),
         )
     };
-    let user = if auth::insert_invited(tx, &user).await? { user } else { renewed(tx, user).await? };
+    let seats = billing::lock_seats(core, tx).await?;
+    let user = if auth::insert_invited(tx, &user).await? {
+        seats.require_one_more()?;
+        user
+    } else {
+        renewed(tx, user).await?
+    };
     let (token, expires_at) = auth::issue_token(tx, user.id, TokenKind::Invitation).await?;
     let token = if core.mail.reaches_people() {
         tx.enqueue(&InvitationMail::to(user.id)).await?;
@@ -135,14 +142,16 @@ pub async fn deactivate(tx: &Tx<Manage>, id: &Id<User>) -> Result<User> {
     Ok(user)
 }
 
-/// Let in again, as who they were: somebody who never had a password is invited again.
-pub async fn reactivate(tx: &Tx<Manage>, id: &Id<User>) -> Result<User> {
+/// Let in again, as who they were, if there is a seat: somebody who never had a password is invited again.
+pub async fn reactivate(core: &Core, tx: &Tx<Manage>, id: &Id<User>) -> Result<User> {
     let actor = tx.role().await?;
+    let seats = billing::lock_seats(core, tx).await?;
     let user = auth::lock_user(tx, id.uuid()).await?.ok_or_else(|| id.not_found())?;
     may_reach(actor, &user)?;
     if user.status != UserStatus::Deactivated {
         return Ok(user);
     }
+    seats.require_one_more()?;
     let joined = auth::has_password(tx, user.id).await?;
     let status = if joined { UserStatus::Active } else { UserStatus::Invited };
     let user = User { status, updated_at: tx.now(), ..user };

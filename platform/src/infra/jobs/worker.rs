@@ -101,6 +101,7 @@ impl Worker {
 
 async fn run_chore(chore: Chore) {
     match (chore.run)().await {
+        Ok(0) => tracing::debug!(chore = chore.name, "nothing to do"),
         Ok(rows) => tracing::info!(chore = chore.name, rows, "done"),
         Err(error) => tracing::warn!(%error, chore = chore.name, "failed; it is tried again next time"),
     }

@@ -6,8 +6,8 @@ pub use super::super::{
         UserStatus, UserView,
     },
     store::{
-        PeopleFilter, insert_invited, lock_user, lock_user_by_email, password_hash, people, tenant_by_slug,
-        update_invited,
+        PeopleFilter, count_seats, insert_invited, lock_user, lock_user_by_email, password_hash, people,
+        tenant_by_slug, update_invited,
     },
 };
 use crate::{access::Role, data::TenantConn, error::Result, infra::jobs::Job};

@@ -41,6 +41,12 @@ pub async fn people(
     try_join!(conn.fetch_all(rows, &params), conn.fetch_one(count, &params[..3]))
 }
 
+/// Seats that are taken: active and invited people.
+pub async fn count_seats(conn: &TenantConn) -> Result<i64> {
+    let sql = sql!("SELECT count(*) FROM users WHERE tenant_id = $1 AND status <> 'deactivated'");
+    conn.fetch_one(sql, &[]).await
+}
+
 /// A pattern of LIKE for what contains this; empty for nothing.
 fn containing(part: &str) -> String {
     if part.is_empty() {
