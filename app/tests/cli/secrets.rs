@@ -16,6 +16,7 @@ use std::{
 };
 
 const SECRET_KEY: &str = "canary-secret-key-0f9c1d2e3b4a59687766554433221100";
+const SIGNING_SECRET: &str = "canary-signing-secret-ffeeddccbbaa99887766554433221100";
 const PREVIOUS_KEY: &str = "canary-previous-key-00112233445566778899aabbccddeeff";
 const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n\
                            -----END PRIVATE KEY-----";
@@ -39,6 +40,7 @@ impl Tour {
             ("DATABASE_URL", database_url),
             ("AUTO_MIGRATE", "true"),
             ("SECRET_KEY", SECRET_KEY),
+            ("WEBHOOK_SIGNING_SECRET", SIGNING_SECRET),
             ("JWT_ALGORITHM", "EdDSA"),
             ("JWT_PRIVATE_KEY", PRIVATE_KEY),
             ("JWT_PREVIOUS_KEYS", PREVIOUS_KEY),
@@ -67,6 +69,7 @@ impl Tour {
         let this = Self { running, log, smtp, canaries: Mutex::default() };
         this.hide(&[
             SECRET_KEY,
+            SIGNING_SECRET,
             PREVIOUS_KEY,
             PRIVATE_KEY.lines().nth(1).unwrap(),
             "canary-smtp-password",

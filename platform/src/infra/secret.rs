@@ -38,22 +38,28 @@ pub fn digest(parts: &[&[u8]]) -> [u8; 32] {
 
 /// HMAC-SHA256 (RFC 2104) over parts that cannot run into one another.
 pub fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    let lengths: Vec<_> = parts.iter().map(|part| (part.len() as u64).to_be_bytes()).collect();
-    let told: Vec<_> =
-        lengths.iter().zip(parts).flat_map(|(length, part)| [length.as_slice(), part]).collect();
-    hmac_sha256(key, &told)
+    let mut mac = keyed(key);
+    for part in parts {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
 }
 
-/// HMAC-SHA256 (RFC 2104) over bytes that come in parts, under a key of any length.
-pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+/// HMAC-SHA256 over one message, given in pieces, under a key of any length.
+pub fn hmac(key: &[u8], pieces: &[&[u8]]) -> [u8; 32] {
+    let mut mac = keyed(key);
+    pieces.iter().for_each(|piece| mac.update(piece));
+    mac.finalize().into_bytes().into()
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
     let mut block = [0; 64]; // a key shorter than SHA-256's block is filled up with zeros, a longer one is hashed
     match block.get_mut(..key.len()) {
         Some(begin) => begin.copy_from_slice(key),
         None => block[..32].copy_from_slice(&sha256(key)),
     }
-    let mut mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
-    parts.iter().for_each(|part| mac.update(part));
-    mac.finalize().into_bytes().into()
+    <Hmac<Sha256> as KeyInit>::new(&block.into())
 }
 
 /// A key for one purpose, made from a secret for many.

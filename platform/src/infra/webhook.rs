@@ -25,9 +25,8 @@ pub fn shown(secret: &Secret) -> String {
 /// `webhook-signature`: one for each secret, so that a receiver who has either of two verifies it.
 fn signatures(secrets: &[Secret], id: &str, timestamp: i64, body: &[u8]) -> String {
     let signed = format!("{id}.{timestamp}.");
-    let one = |secret: &Secret| {
-        format!("v1,{}", STANDARD.encode(secret::hmac_sha256(secret, &[signed.as_bytes(), body])))
-    };
+    let one =
+        |secret: &Secret| format!("v1,{}", STANDARD.encode(secret::hmac(secret, &[signed.as_bytes(), body])));
     secrets.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 

@@ -28,7 +28,7 @@ pub(super) fn verify(
     let at: i64 =
         Some(time).filter(|_| digits).and_then(|text| text.parse().ok()).ok_or("its time is no number")?;
     let is_ours = |secret: &SecretString| {
-        let expected = secret::hmac_sha256(secret.expose_secret().as_bytes(), &[time.as_bytes(), b".", body]);
+        let expected = secret::hmac(secret.expose_secret().as_bytes(), &[time.as_bytes(), b".", body]);
         signatures.iter().any(|signature| secret::equal(signature, &expected))
     };
     if !secrets.iter().any(is_ours) {
