@@ -82,12 +82,12 @@ impl Run {
         let trigger = if on_postgres() {
             format!(
                 "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
-                 CREATE TRIGGER lose BEFORE INSERT ON {table} FOR EACH ROW WHEN (random() < 0.1) \
+                 CREATE TRIGGER lose BEFORE INSERT ON {table} FOR EACH ROW WHEN (random() < 0.3) \
                  EXECUTE FUNCTION lose()"
             )
         } else {
             format!(
-                "CREATE TRIGGER lose AFTER INSERT ON {table} WHEN abs(random()) % 10 = 0 \
+                "CREATE TRIGGER lose AFTER INSERT ON {table} WHEN abs(random()) % 10 < 3 \
                  BEGIN DELETE FROM {table} WHERE rowid = NEW.rowid; END"
             )
         };
@@ -146,7 +146,10 @@ impl Run {
             }
             node = self.start().await;
         }
-        self.moment().await;
+        let enough = self.way.answered.load(SeqCst) + 100;
+        while self.way.answered.load(SeqCst) < enough {
+            self.moment().await;
+        }
         self.way.over.store(true, SeqCst);
         let mut history = History::default();
         for writer in writers {
