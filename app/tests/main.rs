@@ -10,6 +10,7 @@ mod architecture;
 mod auth;
 mod billing;
 mod cli;
+mod crash;
 mod deployment;
 mod documents;
 mod egress;

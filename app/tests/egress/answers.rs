@@ -1,5 +1,6 @@
 //! What is sent, and receivers of all kinds: each ends at the deadline at the latest, and none gets more than it is owed.
 use super::{AMPLE, BRIEF, Names, Receiver, lenient, post, read_request, send_to};
+use crate::support::at_once;
 use axum::http::{HeaderValue, Method, header};
 use std::{
     future::pending,
@@ -217,17 +218,21 @@ async fn whoever_is_slow_or_silent_is_left_at_the_deadline() {
         ("an announced body that does not come", format!("{HEAD}content-length: 1\r\n\r\n"), ""),
         ("always to be continued", String::new(), "HTTP/1.1 100 Continue\r\n\r\n"),
     ];
-    for (what, first, drop) in cases {
-        let receiver = Receiver::start("127.0.0.1:0", move |stream| {
-            let first = first.clone();
-            async move { dripping(stream, first.as_bytes(), drop.as_bytes()).await }
-        })
-        .await;
-        let began = Instant::now();
-        let sent = send_to(&lenient(Names::default()), &receiver.url(), BRIEF).await;
-        assert_eq!(sent.unwrap_err(), Undelivered::TimedOut, "{what}");
-        assert!((BRIEF..BRIEF + Duration::from_secs(2)).contains(&began.elapsed()), "{what}");
-    }
+    at_once(cases.len(), |i| {
+        let (what, first, drop) = cases[i].clone();
+        async move {
+            let receiver = Receiver::start("127.0.0.1:0", move |stream| {
+                let first = first.clone();
+                async move { dripping(stream, first.as_bytes(), drop.as_bytes()).await }
+            })
+            .await;
+            let began = Instant::now();
+            let sent = send_to(&lenient(Names::default()), &receiver.url(), BRIEF).await;
+            assert_eq!(sent.unwrap_err(), Undelivered::TimedOut, "{what}");
+            assert!((BRIEF..BRIEF + Duration::from_secs(2)).contains(&began.elapsed()), "{what}");
+        }
+    })
+    .await;
 }
 
 /// Names the receiver's port to this test when it runs as a process of its own.

@@ -80,6 +80,15 @@ fn a_target_is_its_normal_form_and_hides_its_path_in_logs() {
     assert_eq!(format!("{target:?}"), "Target(https://example.com)");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_stands_in_a_path_can_be_sent() {
+    let receiver = Receiver::answering(EMPTY).await;
+    let lenient = lenient(Names::default());
+    let visible: String = ('!'..='~').filter(|c| !matches!(c, '#' | '?')).collect();
+    let target = lenient.target(&format!("{}/{visible}ü?{visible}ü?", receiver.url())).unwrap();
+    assert_eq!(lenient.send(post(&target, AMPLE)).await.unwrap().status, 204);
+}
+
 /// Two receivers with one port on two addresses of this machine.
 async fn twins() -> (Receiver, Receiver) {
     let serve = |mut stream: TcpStream| async move {

@@ -1,5 +1,5 @@
 //! https: whose certificate is believed.
-use super::{AMPLE, BRIEF, Names, Receiver, post, send_to};
+use super::{AMPLE, BRIEF, Names, Receiver, send_to};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::{
     RootCertStore, ServerConfig,
@@ -101,8 +101,14 @@ async fn a_handshake_that_hangs_ends_at_the_deadline_and_plain_text_is_no_tls() 
     let silent = Receiver::silent("127.0.0.1:0").await;
     let url = silent.url().replace("http", "https");
     assert_eq!(send_to(&egress, &url, BRIEF).await.unwrap_err(), Undelivered::TimedOut);
-    let plain = Receiver::answering("HTTP/1.1 200 OK\r\n\r\n").await;
-    let target = egress.target(&plain.url().replace("http", "https")).unwrap();
-    let sent = egress.send(post(&target, AMPLE)).await;
-    assert!(matches!(sent, Err(Undelivered::Failed(_) | Undelivered::TimedOut)), "{sent:?}");
+    let plain = Receiver::start("127.0.0.1:0", |mut stream| async move {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+        pending().await
+    })
+    .await;
+    let Err(Undelivered::Failed(said)) = send_to(&egress, &plain.url().replace("http", "https"), AMPLE).await
+    else {
+        panic!("plain text passed for TLS");
+    };
+    assert!(said.starts_with("cannot speak TLS: "), "{said}");
 }
