@@ -48,10 +48,10 @@ fn code() -> Vec<(String, usize, String)> {
 
 /// From the top down; a layer may use those after it. Layers in one row may use each other.
 const LAYERS: &[&[&str]] = &[
-    &["app", "cli", "docs", "seed"],
+    &["app", "cli", "docs", "scrape", "seed"],
     &["domains"],
     &["domain"],
-    &["access", "http", "core", "config"],
+    &["access", "http", "core", "config", "server"],
     &["infra"],
     &["data"],
     &["values"],

@@ -1,143 +1,20 @@
 //! The binary as its operator meets it: the demo, the commands, and what a wrong start says.
 mod secrets;
 
-use crate::support::{DEMO, stripe, until};
+use crate::support::{
+    DEMO,
+    binary::{Folder, Running},
+    stripe, until,
+};
 use serde_json::Value;
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    path::Path,
+    process::Output,
 };
 
 const SECRET: &str = "c2VjcmV0IG9mIGEgdGVzdCwgbG9uZyBlbm91Z2ggMTIzNDU2";
-
-/// An empty folder to work in.
-pub struct Folder(pub PathBuf);
-
-impl Folder {
-    pub fn new() -> Self {
-        let path =
-            std::env::temp_dir().join(format!("tenantry-cli-{}", tenantry::uuid::Uuid::new_v4().simple()));
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    /// The binary with these variables and no others.
-    fn tenantry(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(variables.iter().copied())
-            .current_dir(&self.0)
-            .stdin(Stdio::null());
-        command
-    }
-
-    pub fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-        self.tenantry(arguments, variables).output().unwrap()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A service that was started and is stopped at the end, whatever happens.
-pub struct Running {
-    child: Child,
-    pub port: u16,
-    banner: String,
-}
-
-impl Running {
-    /// Starts the demo on a free port and reads its banner.
-    pub fn demo(folder: &Folder) -> Self {
-        Self::demo_with(folder, &[])
-    }
-
-    /// The same, with these variables.
-    pub fn demo_with(folder: &Folder, variables: &[(&str, &str)]) -> Self {
-        let mut child = folder
-            .tenantry(&[], &[&[("PORT", "0")], variables].concat())
-            .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(folder.0.join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut banner = String::new();
-        for line in lines.by_ref() {
-            banner.push_str(&line.unwrap());
-            banner.push('\n');
-            if banner.contains("Ctrl-C") {
-                break;
-            }
-        }
-        let port =
-            banner.split("http://127.0.0.1:").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
-        Self { child, port, banner }
-    }
-
-    /// Status and body, over a real socket.
-    pub fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let authorization = token.map_or(String::new(), |token| format!("authorization: Bearer {token}\r\n"));
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             {authorization}content-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-    }
-
-    fn session(&self, tenant: &str, role: &str) -> Value {
-        let body = format!(
-            r#"{{"tenant_slug":"{tenant}","email":"{role}@{tenant}.test","password":"{}"}}"#,
-            tenantry::DEMO_PASSWORD
-        );
-        let (status, body) = self.ask("POST", "/api/v1/auth/login", None, &body);
-        assert_eq!(status, 200, "{body}");
-        serde_json::from_str::<Value>(&body).unwrap()["data"].take()
-    }
-
-    pub fn token(&self, tenant: &str, role: &str) -> String {
-        self.session(tenant, role)["access_token"].as_str().unwrap().to_owned()
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-    }
-
-    /// Ends it as a service manager does; answers its exit code.
-    pub fn stop(mut self) -> Option<i32> {
-        self.signal("-TERM");
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(began.elapsed() < Duration::from_secs(20), "it did not stop");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 pub fn lines(bytes: &[u8]) -> Vec<String> {
     String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect()
@@ -278,12 +155,6 @@ async fn a_request_in_flight_is_finished_before_it_stops() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert_eq!(demo.stop_after_signal(), Some(0));
-}
-
-impl Running {
-    fn stop_after_signal(mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,7 +25,7 @@ body! {
     /// Which refusal.
     struct Which {
         /// Its place among all codes.
-        index: Int<0, 16>,
+        index: Int<0, 18>,
     }
 }
 
@@ -94,14 +94,15 @@ async fn clumsy_app(request_timeout: Duration) -> TestApp {
 const PATIENT: Duration = Duration::from_secs(30);
 const HASTY: Duration = Duration::from_millis(300);
 
-/// The contract's table.
-const TABLE: [(u16, &str, &str); 17] = [
+/// The contract's table, and what HTTP says of heads that are too large.
+const TABLE: [(u16, &str, &str); 19] = [
     (400, "BAD_REQUEST", "Bad Request"),
     (401, "UNAUTHORIZED", "Unauthorized"),
     (403, "FORBIDDEN", "Forbidden"),
     (404, "NOT_FOUND", "Not Found"),
     (405, "METHOD_NOT_ALLOWED", "Method Not Allowed"),
     (413, "PAYLOAD_TOO_LARGE", "Payload Too Large"),
+    (414, "URI_TOO_LONG", "URI Too Long"),
     (415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported Media Type"),
     (409, "CONFLICT", "Conflict"),
     (412, "PRECONDITION_FAILED", "Precondition Failed"),
@@ -109,6 +110,7 @@ const TABLE: [(u16, &str, &str); 17] = [
     (422, "BUSINESS_RULE_VIOLATION", "Business Rule Violation"),
     (422, "IDEMPOTENCY_KEY_REUSED", "Idempotency Key Reused"),
     (429, "RATE_LIMITED", "Too Many Requests"),
+    (431, "REQUEST_HEADER_FIELDS_TOO_LARGE", "Request Header Fields Too Large"),
     (500, "INTERNAL_ERROR", "Internal Server Error"),
     (502, "UPSTREAM_ERROR", "Bad Gateway"),
     (503, "BILLING_NOT_CONFIGURED", "Service Unavailable"),

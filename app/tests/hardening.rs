@@ -1,7 +1,9 @@
 //! What an attacker tries besides the routes: credentials in other places, other methods, ambiguous messages.
-use crate::{
-    cli::{Folder, Running},
-    support::{Options, TestApp, http::Answer, order},
+use crate::support::{
+    Options, TestApp,
+    binary::{Folder, Running},
+    http::Answer,
+    order,
 };
 use serde_json::json;
 use std::{

@@ -10,7 +10,7 @@ use crate::{
     domain::{BulkSeed, Domain},
     domains,
     error::{Error, Result},
-    http::{CursorKey, Routes, frame, openapi},
+    http::{Admission, CursorKey, RequestMetrics, Routes, admission, frame, openapi},
     infra::{
         arrivals::Arrivals,
         background::Background,
@@ -20,6 +20,7 @@ use crate::{
         idempotency,
         jobs::{JobSettings, Worker},
         known_keys::KnownKeys,
+        lifecycle::Lifecycle,
         mail::Mail,
         password::{PasswordHasherPool, Scheme},
         plans::KnownPlans,
@@ -27,7 +28,10 @@ use crate::{
         rate_limit::RateLimiter,
         seal::{Keyring, Sealer},
         stripe::{BillingSettings, Stripe},
+        telemetry::Metrics,
     },
+    scrape,
+    server::{Server, ServerSettings},
 };
 use axum::{
     Router,
@@ -36,7 +40,7 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
 };
 use secrecy::{ExposeSecret, SecretString};
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
@@ -151,6 +155,12 @@ impl App {
         self.domains.iter().flat_map(|domain| &domain.routes)
     }
 
+    /// The templates of everything that is answered.
+    fn paths(&self) -> impl Iterator<Item = String> {
+        let own = docs::PATHS.into_iter().chain([scrape::PATH]).map(str::to_owned);
+        self.routes().flat_map(|routes| &routes.routes).map(|route| route.path.clone()).chain(own)
+    }
+
     /// The events of all domains.
     pub fn events(&self) -> impl Iterator<Item = &EventType> {
         self.domains.iter().flat_map(|domain| &domain.events)
@@ -185,6 +195,7 @@ impl App {
 
     /// Puts the parts together that every request can reach. To be called within a runtime.
     pub fn core(&self, db: Db, settings: CoreSettings) -> Result<Core> {
+        let metrics = Metrics::start()?;
         let secret = settings.secret_key.expose_secret();
         let previous = settings.previous_keys.iter().filter_map(VerifyingKey::secret);
         let answers = Keyring::new(secret, previous, "idempotent answers")?;
@@ -214,6 +225,10 @@ impl App {
             public_url: settings.public_url,
             background: Background::new(MOST_BACKGROUND),
             arrivals: Arrivals::new(settings.http.request_timeout),
+            lifecycle: Lifecycle::default(),
+            admission: Admission::new(settings.http.most_in_flight),
+            requests: RequestMetrics::new(self.paths()),
+            metrics,
             cursors: CursorKey::new(secret),
             answers,
             auth: settings.auth,
@@ -238,19 +253,45 @@ impl App {
     }
 
     /// The whole service. From the outside in: one form of a path; id, error document, headers and log line; CORS; panics;
-    /// the time limit; the routes.
+    /// how many at a time; the time limit; the routes.
     pub fn service(&self, core: &Core, title: &str) -> Service {
         let router = self.routes().fold(Router::new(), |router, routes| routes.mount(router));
         let router = docs::routes(router, &self.openapi(title), core.settings.docs);
+        let router = if core.settings.metrics { scrape::routes(router) } else { router };
         let router = router
             .fallback(|| async { StatusCode::NOT_FOUND })
             .layer(from_fn_with_state(core.clone(), frame::time_limit))
+            .layer(from_fn_with_state(core.clone(), admission::admit))
             .layer(CatchPanicLayer::custom(frame::panicked))
             .layer(cors(&core.settings.allowed_origins))
             .layer(from_fn(frame::without_foreign_cors))
             .layer(from_fn_with_state(core.clone(), frame::frame))
             .with_state(core.clone());
         tower::Layer::layer(&NormalizePathLayer::trim_trailing_slash(), router)
+    }
+
+    /// The service behind its listener, as bounded as these settings have it.
+    pub fn server(&self, core: &Core, title: &str, settings: ServerSettings) -> Server<Service> {
+        served(self.service(core, title), core, settings)
+    }
+
+    /// `/metrics`, where it has an address of its own.
+    pub(crate) fn metrics_server(&self, core: &Core) -> Server<Router> {
+        served(
+            scrape::service(core),
+            core,
+            ServerSettings { most_connections: 64, ..ServerSettings::default() },
+        )
+    }
+}
+
+fn served<S>(service: S, core: &Core, settings: ServerSettings) -> Server<S> {
+    let refusing = core.clone();
+    Server {
+        service,
+        refuse: Arc::new(move |error, peer| frame::unread(&refusing, error, peer)),
+        settings,
+        lifecycle: core.lifecycle.clone(),
     }
 }
 

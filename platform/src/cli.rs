@@ -1,5 +1,6 @@
 //! The command line. Wrong use exits 2; a start that cannot succeed exits 1 and says everything that is wrong at once.
 mod banner;
+mod lifetime;
 mod seed;
 mod serve;
 
@@ -7,7 +8,7 @@ use crate::{
     app::App,
     config::{Config, Environment, Setting},
     data,
-    infra::telemetry,
+    infra::telemetry::{self, Traces},
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::{
@@ -86,13 +87,21 @@ pub(crate) fn run(app: &App) -> ExitCode {
         let document = app.openapi(&config.app_name).to_pretty_json().unwrap_or_default();
         return print(&document);
     }
-    telemetry::start(config.log_format, &config.log_filter, colours());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return refuse(&[format!("cannot start: {e}")]),
     };
+    // what a command does once is no trace
+    let serves = matches!(command, Command::Serve { .. } | Command::Worker);
+    let traces = config.traces.clone().filter(|_| serves);
+    let traces = traces.map(|settings| Traces::start(settings, runtime.handle().clone())).transpose();
+    let traces = match traces {
+        Ok(traces) => traces,
+        Err(e) => return refuse(&fault("cannot send traces", &e)),
+    };
+    telemetry::start(config.log_format, &config.log_filter, colours(), traces.as_ref());
     let outcome = runtime.block_on(async {
-        match command {
+        let outcome = match command {
             Command::Migrate { status } => migrate(app, &config, status).await,
             Command::Seed { tenants } => {
                 let plan = seed::plan(app, tenants, matches.subcommand_matches("seed"));
@@ -101,8 +110,13 @@ pub(crate) fn run(app: &App) -> ExitCode {
             Command::Worker => serve::work(app, config).await,
             Command::Serve { no_worker } => serve::serve(app, config, !no_worker).await,
             Command::Openapi | Command::Config => Ok(()), // done above
+        };
+        if let Some(traces) = traces {
+            traces.end().await;
         }
+        outcome
     });
+    runtime.shutdown_background(); // a look-up of a name that hangs would be waited for
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(faults) => refuse(&faults),

@@ -8,9 +8,11 @@ mod log;
 mod mail;
 mod production;
 mod reader;
+mod server;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod webhooks;
 
 pub use accounts::{AuthSettings, SecretSettings};

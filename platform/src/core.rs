@@ -3,7 +3,7 @@ use crate::{
     access::TokenKeys,
     config::{AuthSettings, WebhookSettings},
     data::Db,
-    http::{CursorKey, TrustedProxies},
+    http::{Admission, CursorKey, RequestMetrics, TrustedProxies},
     infra::{
         arrivals::Arrivals,
         background::Background,
@@ -11,12 +11,14 @@ use crate::{
         egress::Egress,
         events::EventType,
         known_keys::KnownKeys,
+        lifecycle::Lifecycle,
         mail::Mail,
         password::PasswordHasherPool,
         plans::{KnownPlans, TenantLimit},
         rate_limit::{RateLimit, RateLimiter, RedisUrl},
         seal::{Keyring, Sealer},
         stripe::Stripe,
+        telemetry::Metrics,
     },
 };
 use std::{ops::Deref, sync::Arc, time::Duration};
@@ -63,6 +65,14 @@ pub struct Parts {
     pub plans: KnownPlans,
     /// Which API keys this node has met.
     pub known_keys: KnownKeys,
+    /// Whether it is being stopped.
+    pub lifecycle: Lifecycle,
+    /// How many requests are worked on.
+    pub admission: Admission,
+    /// What is counted of requests.
+    pub requests: RequestMetrics,
+    /// What this process has counted.
+    pub metrics: Metrics,
     /// Seals cursors.
     pub cursors: CursorKey,
     /// Seals answers that are kept for requests that come again.
@@ -86,6 +96,10 @@ pub struct HttpSettings {
     pub allowed_origins: Vec<String>,
     /// Whether the documentation is served.
     pub docs: bool,
+    /// Whether what was counted is told to whoever can reach the API.
+    pub metrics: bool,
+    /// How many requests are worked on at a time.
+    pub most_in_flight: usize,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
 }

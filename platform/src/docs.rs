@@ -21,6 +21,9 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 const PAGE: &str = include_str!("docs/page.html");
 const START: &str = include_str!("docs/start.js");
 
+/// Everything that is answered here.
+pub(crate) const PATHS: [&str; 4] = ["/", "/openapi.json", "/docs", "/docs/{file}"];
+
 /// The document always; the page where it is on.
 pub(crate) fn routes(router: Router<Core>, document: &OpenApi, page: bool) -> Router<Core> {
     let json: Arc<str> = document.to_json().unwrap_or_default().into(); // plain data always serializes

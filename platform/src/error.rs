@@ -27,6 +27,8 @@ pub enum Code {
     MethodNotAllowed,
     /// The body is over the limit.
     PayloadTooLarge,
+    /// The address is over the limit.
+    UriTooLong,
     /// The body is not plain JSON.
     UnsupportedMediaType,
     /// Something unique is taken.
@@ -41,6 +43,8 @@ pub enum Code {
     IdempotencyKeyReused,
     /// Too many requests.
     RateLimited,
+    /// The headers are over the limit.
+    HeadersTooLarge,
     /// A fault of ours.
     InternalError,
     /// A service we depend on failed.
@@ -53,13 +57,14 @@ pub enum Code {
 
 impl Code {
     /// All codes, for the OpenAPI document and for the test that lists them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::PayloadTooLarge,
+        Self::UriTooLong,
         Self::UnsupportedMediaType,
         Self::Conflict,
         Self::PreconditionFailed,
@@ -67,6 +72,7 @@ impl Code {
         Self::BusinessRuleViolation,
         Self::IdempotencyKeyReused,
         Self::RateLimited,
+        Self::HeadersTooLarge,
         Self::InternalError,
         Self::UpstreamError,
         Self::BillingNotConfigured,
@@ -86,6 +92,7 @@ impl Code {
             Self::PayloadTooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "Payload Too Large")
             }
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "URI_TOO_LONG", "URI Too Long"),
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "Unsupported Media Type")
             }
@@ -103,6 +110,11 @@ impl Code {
                 (StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", "Idempotency Key Reused")
             }
             Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", "Too Many Requests"),
+            Self::HeadersTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "REQUEST_HEADER_FIELDS_TOO_LARGE",
+                "Request Header Fields Too Large",
+            ),
             Self::InternalError => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal Server Error")
             }
@@ -286,8 +298,8 @@ impl Error {
         Some(chain)
     }
 
-    /// The problem document, as bytes.
-    pub fn document(&self, request_id: &str) -> Vec<u8> {
+    /// The problem document, as bytes. It names the trace where there is one.
+    pub fn document(&self, request_id: &str, trace_id: Option<&str>) -> Vec<u8> {
         #[derive(Serialize)]
         struct Document<'a> {
             r#type: String,
@@ -299,6 +311,8 @@ impl Error {
             message: &'a str,
             details: &'a [Fault],
             request_id: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            trace_id: Option<&'a str>,
         }
         let code = self.0.code;
         let document = Document {
@@ -311,6 +325,7 @@ impl Error {
             message: self.detail(),
             details: self.details(),
             request_id,
+            trace_id,
         };
         serde_json::to_vec(&document).unwrap_or_default() // strings and numbers always serialize
     }

@@ -11,7 +11,9 @@ pub mod domains;
 pub mod error;
 pub mod http;
 pub mod infra;
+mod scrape;
 mod seed;
+pub mod server;
 pub mod values;
 
 pub use app::App;

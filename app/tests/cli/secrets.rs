@@ -8,12 +8,7 @@ use crate::support::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use std::{
-    path::PathBuf,
-    process::Stdio,
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, sync::Mutex};
 
 const SECRET_KEY: &str = "canary-secret-key-0f9c1d2e3b4a59687766554433221100";
 const SIGNING_SECRET: &str = "canary-signing-secret-ffeeddccbbaa99887766554433221100";
@@ -32,7 +27,6 @@ struct Tour {
 impl Tour {
     async fn start(folder: &Folder, database_url: &str) -> Self {
         let smtp = Smtp::start().await;
-        let log = folder.0.join("log");
         let smtp_url =
             format!("smtp://canary-smtp-user:canary-smtp-password@127.0.0.1:{}?tls=none", smtp.port);
         let redis_url = shared_url().replace("redis://", "redis://:canary-redis-password@");
@@ -49,23 +43,10 @@ impl Tour {
             ("REDIS_URL", &redis_url),
             ("SMTP_URL", &smtp_url),
             ("MAIL_FROM", "no-reply@example.test"),
-            ("PORT", "0"),
-            ("LOG_FORMAT", "json"),
             ("RUST_LOG", "trace"),
         ];
-        let mut command = folder.tenantry(&["serve"], &variables);
-        let stderr = std::fs::File::create(&log).unwrap();
-        let child = command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
-        let mut running = Running { child, port: 0, banner: String::new() };
-        let began = Instant::now();
-        while running.port == 0 {
-            assert!(began.elapsed() < Duration::from_secs(30), "{}", std::fs::read_to_string(&log).unwrap());
-            std::thread::sleep(Duration::from_millis(10));
-            let said = std::fs::read_to_string(&log).unwrap();
-            let line = said.lines().find(|line| line.contains(r#""message":"serving""#));
-            let port = line.and_then(|line| line.split(r#""address":"127.0.0.1:"#).nth(1));
-            running.port = port.map_or(0, |rest| rest.split('"').next().unwrap().parse().unwrap());
-        }
+        let running = Running::serve(folder, &variables);
+        let log = running.log.clone();
         let this = Self { running, log, smtp, canaries: Mutex::default() };
         this.hide(&[
             SECRET_KEY,

@@ -6,13 +6,16 @@
 //! acme.member.post("/orders", order()).await.created();
 //! acme.viewer.post("/orders", order()).await.refused(403, "FORBIDDEN");
 //! ```
+pub mod binary;
 pub mod database;
 pub mod http;
+pub mod postgres;
 pub mod proxy;
 pub mod receiver;
 pub mod redis;
 pub mod smtp;
 pub mod stripe;
+pub mod wire;
 
 use database::TestDatabase;
 use http::Client;
@@ -77,6 +80,7 @@ pub struct Options {
     pub reuse_grace: Duration,
     pub docs: bool,
     pub request_timeout: Duration,
+    pub most_in_flight: usize,
     pub clock: Clock,
     /// PostgreSQL alone: a port to speak to instead of the server's own.
     pub through: Option<u16>,
@@ -111,6 +115,7 @@ impl Default for Options {
             reuse_grace: Duration::ZERO,
             docs: true,
             request_timeout: Duration::from_secs(30),
+            most_in_flight: 1000,
             clock: Clock::fixed(noon),
             through: None,
             scheme: (SCHEME, 1),
@@ -162,7 +167,7 @@ impl TestApp {
     pub async fn start_with(options: Options) -> Self {
         // a test that fails shows why a 5xx was one; scripts/test searches all there is to say for secrets
         let filter = std::env::var("TENANTRY_TEST_LOG").unwrap_or_else(|_| "warn".to_owned());
-        telemetry::start(LogFormat::Pretty, &filter, false);
+        telemetry::start(LogFormat::Pretty, &filter, false, None);
         let database = Arc::new(TestDatabase::create().await);
         Self::on(database, options).await
     }
@@ -256,6 +261,8 @@ fn settings(options: Options) -> CoreSettings {
             hsts: options.public_url_is_https,
             allowed_origins: options.allowed_origins,
             docs: options.docs,
+            metrics: true,
+            most_in_flight: options.most_in_flight,
             trusted_proxies: TrustedProxies::read(&options.trusted_proxies).unwrap(),
         },
         limits: options.limits,

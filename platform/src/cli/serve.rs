@@ -1,73 +1,107 @@
 //! `tenantry serve` and `tenantry worker`: migrate where that is ours to do, seed the demo, listen and work, stop when told
 //! to.
-use super::{Faults, banner, fault};
+use super::{
+    Faults, banner, fault,
+    lifetime::{self, Signals},
+};
 use crate::{
     app::{App, CoreSettings},
     config::Config,
     core::Core,
     data::{self, Db, Mode, SystemReason, SystemSql},
     error::Result,
-    infra::{clock::Clock, jobs::JobSettings, secret},
+    infra::{clock::Clock, jobs::JobSettings, lifecycle::Stage, secret, telemetry::process},
+    server::ServerSettings,
 };
-use axum::ServiceExt;
 use secrecy::SecretString;
 use std::{net::SocketAddr, time::Duration};
-use tokio::{
-    net::TcpListener,
-    sync::{oneshot, watch},
-};
+use tokio::net::TcpListener;
 
-/// How long requests in flight may take to finish once the service is told to stop.
-const GRACE: Duration = Duration::from_secs(10);
+/// Open files beside those of connections: the log, sockets that listen, what libraries keep open.
+const OTHER_FILES: usize = 64;
 
 /// The API, and with `work` what a worker does too.
 pub(super) async fn serve(app: &App, config: Config, work: bool) -> std::result::Result<(), Faults> {
-    let address = SocketAddr::new(config.listen.host, config.listen.port);
     // before anything is made: who starts it twice by mistake is told, and finds no second database
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|e| {
-        vec![format!("cannot listen on {address}: {e}. Is it running already? PORT sets another")]
-    })?;
+    let listener = listen(SocketAddr::new(config.listen.host, config.listen.port), "PORT").await?;
+    let metrics = listen_for_metrics(&config).await?;
     let core = start(app, &config).await?;
-    let address = listener.local_addr().map_err(|e| vec![format!("cannot listen on {address}: {e}")])?;
+    let settings = within_open_files(&config);
+    let address = listener.local_addr().map_err(|e| vec![format!("cannot listen: {e}")])?;
+    let signals = Signals::catch()?; // whoever reads that it serves may stop it
     banner::print(&config, address);
-    let (stop, stopped) = watch::channel(false);
-    let working = async {
-        if work {
-            app.worker(&core, JobSettings::default()).run(told(stopped), GRACE).await;
+    let api = async {
+        let cut = app.server(&core, &config.app_name, settings.clone()).serve(listener).await;
+        if cut > 0 {
+            tracing::warn!(connections = cut, "requests had not finished in time and were cut off");
         }
     };
-    let listening = async {
-        let listened = listen(listener, app.service(&core, &config.app_name), &stop).await;
-        stop.send_replace(true);
-        listened
+    let working = async {
+        if work {
+            do_jobs(app, &core, settings.shutdown_grace).await;
+        }
     };
-    let (listened, ()) = tokio::select! {
-        both = async { tokio::join!(listening, working) } => both,
-        never = core.db.relay() => match never {},
-    };
-    listened?;
-    core.db.close();
-    tracing::info!("stopped");
+    let all = async { tokio::join!(api, working, tell_metrics(app, &core, metrics)) };
+    lifetime::until_stopped(signals, &core, &settings, all).await;
     Ok(())
 }
 
 /// Jobs, deliveries and clean-up, without the API.
 pub(super) async fn work(app: &App, config: Config) -> std::result::Result<(), Faults> {
+    let metrics = listen_for_metrics(&config).await?;
     let core = start(app, &config).await?;
+    // nobody balances between workers
+    let settings = ServerSettings { shutdown_delay: Duration::ZERO, ..config.server };
+    let signals = Signals::catch()?;
     tracing::info!(database = ?config.database.target, "working");
-    let worker = app.worker(&core, JobSettings::default());
-    tokio::select! {
-        () = worker.run(signal(), GRACE) => {}
-        never = core.db.relay() => match never {},
-    }
-    core.db.close();
-    tracing::info!("stopped");
+    let working = do_jobs(app, &core, settings.shutdown_grace);
+    let all = async { tokio::join!(working, tell_metrics(app, &core, metrics)) };
+    lifetime::until_stopped(signals, &core, &settings, all).await;
     Ok(())
 }
 
-async fn told(mut stopped: watch::Receiver<bool>) {
-    let _ = stopped.wait_for(|stop| *stop).await;
+/// Until it is told to stop.
+async fn do_jobs(app: &App, core: &Core, grace: Duration) {
+    let lifecycle = core.lifecycle.clone();
+    let told = async move { lifecycle.reached(Stage::Stopping).await };
+    app.worker(core, JobSettings::default()).run(told, grace).await;
+}
+
+/// Answers what was counted, where that has an address of its own.
+async fn tell_metrics(app: &App, core: &Core, listener: Option<TcpListener>) {
+    if let Some(listener) = listener {
+        app.metrics_server(core).serve(listener).await;
+    }
+}
+
+async fn listen_for_metrics(config: &Config) -> std::result::Result<Option<TcpListener>, Faults> {
+    match config.metrics_address {
+        Some(address) => listen(address, "METRICS_ADDR").await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn listen(address: SocketAddr, name: &str) -> std::result::Result<TcpListener, Faults> {
+    TcpListener::bind(address).await.map_err(|e| {
+        vec![format!("cannot listen on {address}: {e}. Is it running already? {name} sets another")]
+    })
+}
+
+/// As configured, and no more connections than there can be open files: those to the database need some too.
+fn within_open_files(config: &Config) -> ServerSettings {
+    let settings = config.server.clone();
+    let Some(files) = process::raise_most_files().and_then(|files| usize::try_from(files).ok()) else {
+        return settings;
+    };
+    let most = files.saturating_sub(config.database.connections + OTHER_FILES).max(1);
+    if most < settings.most_connections {
+        tracing::warn!(
+            files,
+            connections = most,
+            "open files are limited, and so fewer connections are accepted"
+        );
+    }
+    ServerSettings { most_connections: settings.most_connections.min(most), ..settings }
 }
 
 /// All that requests and work need, on a database that is up to date.
@@ -110,56 +144,6 @@ async fn open(config: &Config) -> std::result::Result<Db, Faults> {
         );
     }
     Ok(db)
-}
-
-async fn listen(
-    listener: TcpListener,
-    service: crate::app::Service,
-    stop_worker: &watch::Sender<bool>,
-) -> std::result::Result<(), Faults> {
-    let (told, stopping) = oneshot::channel();
-    let stop_worker = stop_worker.clone();
-    let stop = async move {
-        signal().await;
-        stop_worker.send_replace(true);
-        let _ = told.send(());
-    };
-    let make =
-        ServiceExt::<axum::extract::Request>::into_make_service_with_connect_info::<SocketAddr>(service);
-    let serving = axum::serve(listener, make).with_graceful_shutdown(stop);
-    let overdue = async {
-        if stopping.await.is_err() {
-            std::future::pending::<()>().await; // serving ended by itself
-        }
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        served = serving.into_future() => served.map_err(|e| vec![format!("stopped serving: {e}")]),
-        () = overdue => {
-            tracing::warn!("requests were still running after {GRACE:?} and are cut off");
-            Ok(())
-        }
-    }
-}
-
-/// SIGTERM, as service managers send it, or Ctrl-C.
-async fn signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = tokio::signal::ctrl_c() => {}
-                }
-            }
-            Err(_) => _ = tokio::signal::ctrl_c().await,
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = tokio::signal::ctrl_c().await;
-    tracing::info!("stopping: requests in flight are finished first");
 }
 
 /// Migrates on SQLite and where `AUTO_MIGRATE` says so; a PostgreSQL that is behind is refused.

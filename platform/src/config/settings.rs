@@ -5,17 +5,23 @@ use super::{
     listen::{self, ListenSettings},
     log, mail, production,
     reader::{Environment, Reader, Setting},
+    server, traces,
     webhooks::{self, WebhookSettings},
 };
 use crate::{
     core::{HttpSettings, LimitSettings},
     data::{DatabaseSettings, DatabaseTarget},
     infra::{
-        egress::EgressSettings, mail::Mail, password::Scheme, stripe::BillingSettings, telemetry::LogFormat,
+        egress::EgressSettings,
+        mail::Mail,
+        password::Scheme,
+        stripe::BillingSettings,
+        telemetry::{LogFormat, TraceSettings},
     },
+    server::ServerSettings,
 };
 use secrecy::SecretString;
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Where the demo keeps everything.
 pub const DEMO_DATABASE: &str = "tenantry-demo.db";
@@ -53,8 +59,14 @@ pub struct Config {
     pub billing: BillingSettings,
     /// Limits of every request.
     pub http: HttpSettings,
+    /// The bounds of connections.
+    pub server: ServerSettings,
+    /// `METRICS_ADDR`.
+    pub metrics_address: Option<SocketAddr>,
     /// How often things may be done.
     pub limits: LimitSettings,
+    /// Where traces go, if anywhere.
+    pub traces: Option<TraceSettings>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines are written.
@@ -105,12 +117,15 @@ impl Config {
         let docs = r.flag("DOCS", demo || debug);
         let max_body_bytes = r.number("MAX_BODY_BYTES", 262_144, 1024, 16 * 1024 * 1024);
         let request_timeout = Duration::from_millis(r.number("REQUEST_TIMEOUT_MS", 30_000, 100, 600_000));
+        let metrics_address = server::metrics_address(r);
         let http = HttpSettings {
             max_body_bytes,
             request_timeout,
             hsts: listen.public_url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")),
             allowed_origins: listen::origins(r, production),
             docs,
+            metrics: metrics_address.is_none() && !production,
+            most_in_flight: server::most_in_flight(r),
             trusted_proxies: listen::trusted_proxies(r),
         };
         let limits = limits::limits(r, demo, production);
@@ -130,7 +145,10 @@ impl Config {
             webhooks: webhooks::webhooks(r),
             billing: billing::billing(r, production),
             http,
+            server: server::server(r),
+            metrics_address,
             limits,
+            traces: traces::traces(r),
             log_format: log::log_format(r),
             log_filter: log::log_filter(r, debug),
             warnings: Vec::new(),

@@ -95,6 +95,19 @@ pub struct Db {
     bells: Arc<Bells>,
 }
 
+/// How the connections are used just now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolState {
+    /// How many there may be.
+    pub most: usize,
+    /// How many there are.
+    pub open: usize,
+    /// How many of them nobody uses.
+    pub idle: usize,
+    /// How many transactions wait for one.
+    pub waiting: usize,
+}
+
 #[derive(Clone)]
 enum Pools {
     Postgres(postgres::Server),
@@ -166,6 +179,14 @@ impl Db {
         match self.pools {
             Pools::Postgres(_) => "postgresql",
             Pools::Sqlite(_) => "sqlite",
+        }
+    }
+
+    /// How its connections are used.
+    pub fn pool(&self) -> PoolState {
+        match &self.pools {
+            Pools::Postgres(server) => server.pool(),
+            Pools::Sqlite(files) => files.pool(),
         }
     }
 

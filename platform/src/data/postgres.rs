@@ -4,12 +4,16 @@
 //! its start, which may do nothing: what is sent behind a `BEGIN` that failed is refused, also where `DATABASE_URL` names
 //! a superuser. A transaction becomes `tenantry_tenant`, which owns nothing and sees the rows of `app.tenant_id` alone, or
 //! `tenantry_system`.
+mod faults;
+
+use self::faults::{Silent, failed, out_of_reach, within};
+pub(super) use self::faults::{classified, with_sources};
 use super::{
-    Contended, DatabaseSettings, LOCK_TIMEOUT, Mode, Opening, Param, Row as AnyRow, SET_ASIDE,
+    DatabaseSettings, LOCK_TIMEOUT, Mode, Opening, Param, PoolState, Row as AnyRow, SET_ASIDE,
     STATEMENT_TIMEOUT, TURN, UNDO, settings::PostgresTarget, tls,
 };
 use crate::error::{Error, Result};
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use futures_util::{
     FutureExt, StreamExt, TryStreamExt,
     future::{BoxFuture, Shared},
@@ -42,6 +46,13 @@ fn session() -> String {
 
 /// How long a transaction may be open without a statement under way.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an answer may take to be here: what the server allows a statement, and the way.
+const ANSWER_TIMEOUT: Duration = STATEMENT_TIMEOUT.saturating_add(Duration::from_secs(1));
+/// The same for preparing a statement, which takes no time but may wait for a lock. Others wait for their turn longer.
+const PREPARE_TIMEOUT: Duration = LOCK_TIMEOUT.saturating_add(Duration::from_secs(1));
+/// After that a connection that has not even answered a ROLLBACK is given up.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub(super) struct Server {
@@ -86,6 +97,11 @@ impl Server {
             Some(tls) => connected!(tokio_postgres_rustls::MakeRustlsConnect::new(tls)),
             None => connected!(NoTls),
         }
+    }
+
+    pub fn pool(&self) -> PoolState {
+        let deadpool_postgres::Status { max_size, size, available, waiting } = self.pool.status();
+        PoolState { most: max_size, open: size, idle: available, waiting }
     }
 
     pub fn close(&self) {
@@ -176,19 +192,34 @@ impl PgTx {
         let sent = poll!(answer.as_mut());
         drop(turn);
 
-        opened.await?; // before any row is handed out
-        rest_of(sent, answer).await.map_err(|e| match self.opening.mode {
-            // not the server, which may be read-only for a moment, but the use case
-            Mode::Read if e.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => Error::internal(e),
-            _ => failed(&conn, e),
-        })
+        let answer = async {
+            opened.await?; // before any row is handed out
+            rest_of(sent, answer).await.map_err(|e| match self.opening.mode {
+                // not the server, which may be read-only for a moment, but the use case
+                Mode::Read if e.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => Error::internal(e),
+                _ => failed(&conn, e),
+            })
+        };
+        let answer = within(ANSWER_TIMEOUT, answer).await;
+        self.remembered(answer).await
     }
 
     pub async fn check(&self) -> Result<()> {
         let (mut turn, conn, question) = self.take_turn().await?;
         let opened = self.open(&mut turn, &conn, question);
         drop(turn);
-        opened.await
+        let opened = within(ANSWER_TIMEOUT, opened).await;
+        self.remembered(opened).await
+    }
+
+    /// One wait for a server that says nothing is enough for a transaction.
+    async fn remembered<T>(&self, answer: Result<T>) -> Result<T> {
+        if let Err(error) = &answer
+            && error.is_caused_by::<Silent>()
+        {
+            self.turn.lock().await.failed = Some(error.clone());
+        }
+        answer
     }
 
     /// A write waits for its COMMIT; a read has nothing to learn from it.
@@ -199,7 +230,10 @@ impl PgTx {
         };
         let commit = conn.batch_execute("COMMIT"); // the first poll sends
         match self.opening.mode {
-            Mode::Write => commit.await.map_err(classified),
+            Mode::Write => {
+                let committed = within(ANSWER_TIMEOUT, async { commit.await.map_err(classified) }).await;
+                given_up_if_silent(conn, committed)
+            }
             Mode::Read => {
                 let _ = commit.now_or_never();
                 Ok(())
@@ -218,18 +252,33 @@ impl PgTx {
     ) -> Result<()> {
         let conn = self.turn.get_mut().conn.clone();
         let conn = conn.ok_or_else(|| Error::internal("there is nothing to commit"))?;
+        let committed = self.commit_behind(&conn, undo, sql, tenant, params).await;
+        given_up_if_silent(conn, committed)
+    }
+
+    async fn commit_behind(
+        &mut self,
+        conn: &Object,
+        undo: bool,
+        sql: &str,
+        tenant: &Uuid,
+        params: &[&dyn Param],
+    ) -> Result<()> {
         let mut undone = pin!(conn.batch_execute(UNDO));
         let undone_at_once = if undo { poll!(undone.as_mut()).map_err(classified)? } else { Poll::Ready(()) };
         // prepared behind it: where the work has failed, nothing else is taken before
-        let statement = self.prepared(&conn, sql).await?;
-        let mut answer = pin!(asked(&conn, &statement, Some(tenant), params));
+        let statement = self.prepared(conn, sql).await?;
+        let mut answer = pin!(asked(conn, &statement, Some(tenant), params));
         let answered_at_once = poll!(answer.as_mut()).map_err(classified)?; // if it was not sent, the drop rolls back
         let mut commit = pin!(conn.batch_execute("COMMIT"));
         let committed_at_once = poll!(commit.as_mut());
-        self.turn.get_mut().conn = None; // there is nothing left to roll back
-        rest_of(undone_at_once.map(Ok), undone).await.map_err(classified)?;
-        rest_of(answered_at_once.map(Ok), answer).await.map_err(|e| failed(&conn, e))?;
-        rest_of(committed_at_once, commit).await.map_err(classified)
+        *self.turn.get_mut() = Turn::default(); // there is nothing left to roll back
+        let answers = async {
+            rest_of(undone_at_once.map(Ok), undone).await.map_err(classified)?;
+            rest_of(answered_at_once.map(Ok), answer).await.map_err(|e| failed(conn, e))?;
+            rest_of(committed_at_once, commit).await.map_err(classified)
+        };
+        within(ANSWER_TIMEOUT, answers).await
     }
 
     async fn take_turn(&self) -> Result<(MutexGuard<'_, Turn>, Arc<Object>, Option<Statement>)> {
@@ -263,7 +312,8 @@ impl PgTx {
     }
 
     async fn prepared(&self, conn: &Object, sql: &str) -> Result<Statement> {
-        conn.prepare_typed_cached(sql, &[] as &[Type]).await.map_err(classified)
+        let preparing = async { conn.prepare_typed_cached(sql, &[] as &[Type]).await.map_err(classified) };
+        within(PREPARE_TIMEOUT, preparing).await
     }
 
     fn open(&self, turn: &mut Turn, conn: &Arc<Object>, question: Option<Statement>) -> Opened {
@@ -272,6 +322,19 @@ impl PgTx {
             .get_or_insert_with(|| opening(conn.clone(), self.opening.clone(), question).boxed().shared());
         opened.clone()
     }
+}
+
+/// Whether it has committed is not known; a connection with a COMMIT that is not answered is for nobody else.
+fn given_up_if_silent(conn: Arc<Object>, committed: Result<()>) -> Result<()> {
+    if committed.as_ref().is_err_and(Error::is_caused_by::<Silent>) {
+        give_up(conn);
+    }
+    committed
+}
+
+/// Closes it: the pool makes another in its place, which may find another server.
+fn give_up(conn: Arc<Object>) {
+    drop(Arc::into_inner(conn).map(Object::take));
 }
 
 /// The outcome of what was polled once.
@@ -303,7 +366,8 @@ async fn opening(conn: Arc<Object>, opening: Opening, question: Option<Statement
     // REPEATABLE READ: the statements of a read see one state, so a page and what belongs to it fit together.
     let access = match opening.mode {
         Mode::Read => "ISOLATION LEVEL REPEATABLE READ READ ONLY",
-        Mode::Write => "READ WRITE",
+        // and not READ WRITE: a server that takes no writes for now, such as a standby or one whose disk fills up, says so
+        Mode::Write => "ISOLATION LEVEL READ COMMITTED",
     };
     // A `Uuid` cannot carry SQL.
     let begin = match opening.tenant {
@@ -312,7 +376,7 @@ async fn opening(conn: Arc<Object>, opening: Opening, question: Option<Statement
         ),
         None => format!("BEGIN {access}; SET LOCAL ROLE tenantry_system"),
     };
-    let begin = async { conn.batch_execute(&begin).await.map_err(not_begun) };
+    let begin = async { conn.batch_execute(&begin).await.map_err(classified) };
     let (Some(gate), Some(question), Some(tenant)) = (&opening.gate, question, opening.tenant) else {
         return begin.await;
     };
@@ -330,79 +394,25 @@ async fn opening(conn: Arc<Object>, opening: Opening, question: Option<Statement
 /// for a lock to be prepared, has ended.
 impl Drop for PgTx {
     fn drop(&mut self) {
-        let Some(conn) = self.turn.get_mut().conn.take() else {
+        let turn = self.turn.get_mut();
+        turn.opened = None; // which holds the connection, too
+        let Some(conn) = turn.conn.take() else {
             return;
         };
-        let mut rollback = async move { conn.batch_execute("ROLLBACK").await }.boxed();
+        let held = conn.clone();
+        let mut rollback = async move { held.batch_execute("ROLLBACK").await }.boxed();
         let answered = rollback.as_mut().now_or_never().is_some(); // the first poll sends
         if let (false, Ok(runtime)) = (answered, Handle::try_current()) {
-            #[expect(clippy::disallowed_methods, reason = "ends with the answer to its ROLLBACK")]
-            runtime.spawn(rollback);
+            let ended = async move {
+                if tokio::time::timeout(ROLLBACK_TIMEOUT, rollback).await.is_err() {
+                    give_up(conn);
+                }
+            };
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "ends with the answer to its ROLLBACK, or without"
+            )]
+            runtime.spawn(ended);
         }
     }
-}
-
-fn out_of_reach(error: PoolError) -> Error {
-    match error {
-        PoolError::Backend(error) => classified(error),
-        other => Error::unavailable(other),
-    }
-}
-
-/// A statement failed. If the schema has changed under it, this connection prepares its statements anew.
-fn failed(conn: &Object, error: tokio_postgres::Error) -> Error {
-    if stale(&error) {
-        conn.statement_cache.clear();
-    }
-    classified(error)
-}
-
-/// A server that is only a copy of another takes no writes, until it is made the first.
-fn not_begun(error: tokio_postgres::Error) -> Error {
-    if error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) {
-        Error::unavailable(error)
-    } else {
-        classified(error)
-    }
-}
-
-fn stale(error: &tokio_postgres::Error) -> bool {
-    let cached_plan = error.as_db_error().is_some_and(|e| e.message().starts_with("cached plan"));
-    cached_plan || error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)
-}
-
-/// What passes by itself is a 503: the server away, a time-out, a deadlock, no room. The rest is a fault of ours.
-pub(super) fn classified(error: tokio_postgres::Error) -> Error {
-    if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
-        return Error::unavailable(Contended::new(error));
-    }
-    let passing = match error.code() {
-        None => true, // the connection
-        Some(code) => {
-            matches!(code.code().get(..2), Some("08" | "53" | "57" | "58"))
-                || [
-                    &SqlState::T_R_SERIALIZATION_FAILURE,
-                    &SqlState::T_R_DEADLOCK_DETECTED,
-                    &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-                ]
-                .contains(&code)
-                || stale(&error)
-        }
-    };
-    // conversions of our own values have no code either
-    let ours = error.code().is_none()
-        && std::error::Error::source(&error)
-            .is_some_and(|cause| cause.is::<tokio_postgres::types::WrongType>());
-    if passing && !ours { Error::unavailable(error) } else { Error::internal(error) }
-}
-
-/// An error and what caused it, in one line: the driver's own text says no more than "db error".
-pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

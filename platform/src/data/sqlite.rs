@@ -1,6 +1,6 @@
 //! SQLite: the same transactions over one writer and several readers of a file in WAL mode.
 use super::{
-    Contended, DatabaseSettings, FromRow, LOCK_TIMEOUT, Mode, Opening, Param, Row, SET_ASIDE,
+    Contended, DatabaseSettings, FromRow, LOCK_TIMEOUT, Mode, Opening, Param, PoolState, Row, SET_ASIDE,
     STATEMENT_TIMEOUT, TURN, UNDO,
 };
 use crate::{
@@ -11,7 +11,10 @@ use rusqlite::{Connection, ErrorCode, functions::FunctionFlags};
 use std::{
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
-    sync::{self, Arc},
+    sync::{
+        self, Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
@@ -28,6 +31,8 @@ pub(super) struct Files {
     writer: Arc<Mutex<Connection>>,
     readers: sync::Mutex<Vec<Connection>>,
     reading: Arc<Semaphore>,
+    most_readers: usize,
+    waiting: AtomicUsize,
 }
 
 impl Files {
@@ -40,10 +45,26 @@ impl Files {
             writer: Arc::new(Mutex::new(writer)),
             readers: sync::Mutex::default(),
             reading: Arc::new(Semaphore::new(settings.connections)),
+            most_readers: settings.connections,
+            waiting: AtomicUsize::new(0),
         })
     }
 
+    /// Readers and the writer.
+    pub fn pool(&self) -> PoolState {
+        let readers = lock(&self.readers).len();
+        let reading = self.most_readers.saturating_sub(self.reading.available_permits());
+        let writing = usize::from(self.writer.try_lock().is_err());
+        PoolState {
+            most: self.most_readers + 1,
+            open: readers + reading + 1,
+            idle: readers + 1 - writing,
+            waiting: self.waiting.load(Relaxed),
+        }
+    }
+
     async fn hold(&self, mode: Mode) -> Result<Held> {
+        let _waiting = Waiting::new(&self.waiting);
         let full = |_| Error::unavailable(Contended::new("waited too long for the database"));
         match mode {
             Mode::Write => {
@@ -58,6 +79,22 @@ impl Files {
                 Ok(Held::Reader(conn, permit))
             }
         }
+    }
+}
+
+/// Counts one that waits, for as long as it does.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 /// Asked in the flight that opens a transaction, before any row is handed out: may this caller come in?
@@ -202,27 +203,52 @@ impl Backend {
         params: &[&dyn Param],
     ) -> Result<(Vec<T>, u64)> {
         tracing::debug!(target: "tenantry::sql", statement = sqlite, "statement"); // its text, never its parameters
-        match self {
-            Self::Postgres(tx) => {
-                let (rows, changed) = tx.run(postgres, tenant, params).await?;
-                Ok((rows.iter().map(|row| T::from_row(&Row::Postgres(row))).collect::<Result<_>>()?, changed))
+        let span = self.span("statement", sqlite);
+        let answer = async {
+            match self {
+                Self::Postgres(tx) => {
+                    let (rows, changed) = tx.run(postgres, tenant, params).await?;
+                    let rows = rows.iter().map(|row| T::from_row(&Row::Postgres(row)));
+                    Ok((rows.collect::<Result<_>>()?, changed))
+                }
+                Self::Sqlite(tx) => tx.run(sqlite, tenant, params).await,
             }
-            Self::Sqlite(tx) => tx.run(sqlite, tenant, params).await,
-        }
+        };
+        answer.instrument(span).await
     }
 
     pub(super) async fn commit(self) -> Result<()> {
-        match self {
-            Self::Postgres(tx) => tx.commit().await,
-            Self::Sqlite(tx) => tx.commit().await,
-        }
+        let span = self.span("commit", "COMMIT");
+        let committed = async {
+            match self {
+                Self::Postgres(tx) => tx.commit().await,
+                Self::Sqlite(tx) => tx.commit().await,
+            }
+        };
+        committed.instrument(span).await
+    }
+
+    /// For traces: texts, never parameters.
+    fn span(&self, name: &'static str, text: &'static str) -> Span {
+        let system = match self {
+            Self::Postgres(_) => "postgresql",
+            Self::Sqlite(_) => "sqlite",
+        };
+        tracing::info_span!(
+            target: "tenantry::trace", "database", otel.name = name, otel.kind = "client", db.system.name = system,
+            db.query.text = text
+        )
     }
 
     async fn commit_with(self, undo: bool, sql: Sql, tenant: &Uuid, params: &[&dyn Param]) -> Result<()> {
         tracing::debug!(target: "tenantry::sql", statement = sql.sqlite, undo, "statement and COMMIT");
-        match self {
-            Self::Postgres(tx) => tx.commit_with(undo, sql.postgres, tenant, params).await,
-            Self::Sqlite(tx) => tx.commit_with(undo, sql.sqlite, tenant, params).await,
-        }
+        let span = self.span("statement and commit", sql.sqlite);
+        let committed = async {
+            match self {
+                Self::Postgres(tx) => tx.commit_with(undo, sql.postgres, tenant, params).await,
+                Self::Sqlite(tx) => tx.commit_with(undo, sql.sqlite, tenant, params).await,
+            }
+        };
+        committed.instrument(span).await
     }
 }

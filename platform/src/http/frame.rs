@@ -1,11 +1,13 @@
-//! What goes around every request: its id, its time limit, the error document, the headers of every answer, and its one
-//! line in the log. The order of these layers stands in `app.rs`.
+//! What goes around every request: its id, its time limit, the error document, and the headers of every answer. The
+//! order of these layers stands in `app.rs`.
 use super::{
     Arrived,
     client_address::client_address,
     limits::Standings,
     once::Replayed,
     public::{ClientAddress, RequestId},
+    request_log::Asked,
+    trace::Trace,
 };
 use crate::{
     access::Caller,
@@ -14,18 +16,22 @@ use crate::{
     infra::secret,
 };
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use std::{
     any::Any,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::Instant,
 };
+
+/// A request that the server has found to be none: refused with this, and framed like others.
+#[derive(Clone)]
+pub(crate) struct Unfit(pub Error);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 128;
@@ -55,21 +61,45 @@ pub(crate) async fn frame(State(core): State<Core>, mut request: Request, next: 
     if let Some(address) = client {
         request.extensions_mut().insert(ClientAddress(address));
     }
-    let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let versioned = request.uri().path().starts_with(super::routes::BASE);
+    let trace = Trace::begin(&request, route.as_deref(), &id);
+    let asked = Asked {
+        method: Some(request.method().clone()),
+        route,
+        id,
+        client,
+        versioned: request.uri().path().starts_with(super::routes::BASE),
+        trace,
+    };
+    let mut response = match request.extensions_mut().remove::<Unfit>() {
+        Some(Unfit(error)) => error.into_response(),
+        None => asked.within(next.run(request)).await,
+    };
+    standings.write(response.headers_mut());
+    finish(&core, &asked, &mut response, who.0.get(), began);
+    response
+}
 
-    let mut response = next.run(request).await;
-    let error = as_document(&mut response, &id);
+/// The whole answer to what could not be read as a request.
+pub(crate) fn unread(core: &Core, error: Error, peer: SocketAddr) -> Response<Bytes> {
+    let (began, id) = (Instant::now(), request_id(&HeaderMap::new()));
+    let client = Some(peer.ip());
+    let asked = Asked { method: None, route: None, id, client, versioned: false, trace: Trace::none() };
+    let document = error.document(&asked.id, None);
+    let mut response = error.into_response();
+    finish(core, &asked, &mut response, None, began);
+    response.map(|_| document.into())
+}
+
+/// The document, the headers, the line in the log, and what is counted.
+fn finish(core: &Core, asked: &Asked, response: &mut Response, who: Option<&Caller>, began: Instant) {
+    let error = as_document(response, asked);
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::try_from(&id) {
+    if let Ok(id) = HeaderValue::try_from(&asked.id) {
         headers.insert(REQUEST_ID, id);
     }
-    standings.write(headers);
-    add_security_headers(headers, versioned, core.settings.hsts);
-    let asked = Asked { method, route, id, client };
-    log(&asked, &response, who.0.get(), began.elapsed(), error.as_ref());
-    response
+    add_security_headers(headers, asked.versioned, core.settings.hsts);
+    asked.note(core, response, who, began.elapsed(), error.as_ref());
 }
 
 /// Gives up after the time that a request may take. Within CORS, so that a page can read this answer like any other.
@@ -94,7 +124,7 @@ fn request_id(headers: &HeaderMap) -> String {
 
 /// Writes the body of whatever is no success, the router's own answers included; not of an answer that is given again,
 /// which is the first one's to the byte.
-fn as_document(response: &mut Response, id: &str) -> Option<Error> {
+fn as_document(response: &mut Response, asked: &Asked) -> Option<Error> {
     if response.extensions().get::<Replayed>().is_some() {
         return None;
     }
@@ -112,14 +142,14 @@ fn as_document(response: &mut Response, id: &str) -> Option<Error> {
         }
         None => return None,
     };
-    write_document(response, &error, id);
+    write_document(response, &error, &asked.id, asked.trace.id.as_deref());
     Some(error)
 }
 
-/// The error document, as the request of this id is told it.
-pub(super) fn write_document(response: &mut Response, error: &Error, id: &str) {
+/// The error document, as the request of this id is told it, and of this trace where there is one.
+pub(super) fn write_document(response: &mut Response, error: &Error, id: &str, trace_id: Option<&str>) {
     *response.status_mut() = error.code().status();
-    let document = error.document(id);
+    let document = error.document(id, trace_id);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CONTENT_LENGTH, document.len().into());
@@ -140,44 +170,6 @@ fn add_security_headers(headers: &mut HeaderMap, versioned: bool, hsts: bool) {
         let two_years = HeaderValue::from_static("max-age=63072000; includeSubDomains");
         headers.insert(header::STRICT_TRANSPORT_SECURITY, two_years);
     }
-}
-
-/// What the log says of a request besides its answer.
-struct Asked {
-    method: Method,
-    route: Option<String>,
-    id: String,
-    client: Option<IpAddr>,
-}
-
-fn log(asked: &Asked, response: &Response, who: Option<&Caller>, took: Duration, error: Option<&Error>) {
-    let Asked { method, route, id, client } = asked;
-    let (route, client) = (route.as_deref(), client.map(tracing::field::display));
-    let status = response.status().as_u16();
-    let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    let (session, key) = match who {
-        Some(Caller::Person(session)) => (Some(session), None),
-        Some(Caller::ApiKey(key)) => (None, Some(key)),
-        None => (None, None),
-    };
-    let (tenant, user, session, api_key) = (
-        who.map(|w| tracing::field::display(w.tenant())),
-        session.map(|s| tracing::field::display(s.user)),
-        session.map(|s| tracing::field::display(s.id)),
-        key.map(|k| tracing::field::display(k.id)),
-    );
-    let replayed = response.extensions().get::<Replayed>().map(|_| true);
-    let code = error.map(|e| e.code().name());
-    let cause = error.and_then(Error::cause_chain);
-    macro_rules! line {
-        ($level:ident) => {
-            tracing::$level!(
-                target: "tenantry::request", request_id = id, %method, route, client, status, duration_us = took, tenant, user,
-                session, api_key, replayed, code, cause, "request"
-            )
-        };
-    }
-    if status >= 500 { line!(error) } else { line!(info) }
 }
 
 /// A panic is answered like any fault of ours; what it said goes to the log.

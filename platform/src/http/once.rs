@@ -258,7 +258,7 @@ impl Answer {
     pub(crate) async fn of_error(error: &Error, request_id: &str) -> Result<Self> {
         let mut response = error.clone().into_response();
         response.extensions_mut().remove::<Error>();
-        super::frame::write_document(&mut response, error, request_id);
+        super::frame::write_document(&mut response, error, request_id, None);
         Self::of(response).await
     }
 

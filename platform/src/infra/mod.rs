@@ -9,6 +9,7 @@ pub mod idempotency;
 pub mod jobs;
 pub mod known_keys;
 pub mod lease;
+pub mod lifecycle;
 pub mod mail;
 pub mod outbox;
 pub mod password;

@@ -14,6 +14,7 @@ use tokio::{
     task::{Id, JoinError, JoinSet},
     time::{sleep, timeout},
 };
+use tracing::Instrument;
 
 /// How long is waited after a ring: under load one look stands for many commits.
 const GATHER: Duration = Duration::from_millis(20);
@@ -52,6 +53,9 @@ pub trait Queue: Send + Sync + Sized + 'static {
 
     /// A row that was claimed and not ended: another may take it at once.
     fn give_back(&self, claim: &Self::Claim) -> impl Future<Output = Result<()>> + Send;
+
+    /// Counts the rows that wait, of all nodes, for the metrics. It sets what has become nothing to 0.
+    fn count(&self) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// Work that has ended, and how.
@@ -74,6 +78,8 @@ pub trait Run: Send + Sync {
     fn run(&self, stop: Stop, grace: Duration) -> BoxFuture<'_, ()>;
     /// Works on what is due, and on what becomes due meanwhile, until nothing is; answers how many rows that were.
     fn drain(&self) -> BoxFuture<'_, Result<usize>>;
+    /// Counts the rows that wait, for the metrics.
+    fn count(&self) -> BoxFuture<'_, ()>;
 }
 
 /// Works on the rows of a queue. Any number of them may share a database: polling makes it correct, being rung makes it
@@ -144,7 +150,10 @@ impl<Q: Queue> Runner<Q> {
         let begun = claims.len();
         for claim in claims.into_iter().map(Arc::new) {
             let (queue, own) = (self.0.clone(), claim.clone());
-            let task = running.tasks.spawn(async move { queue.work(&own).await });
+            let span = tracing::info_span!(
+                target: "tenantry::trace", parent: None, "work", otel.name = Q::NAME, otel.kind = "consumer"
+            );
+            let task = running.tasks.spawn(async move { queue.work(&own).await }.instrument(span));
             running.claims.insert(task.id(), claim);
         }
         Ok((begun, more))
@@ -203,6 +212,15 @@ impl<Q: Queue> Run for Runner<Q> {
 
     fn drain(&self) -> BoxFuture<'_, Result<usize>> {
         self.work_off().boxed()
+    }
+
+    fn count(&self) -> BoxFuture<'_, ()> {
+        let counted = async {
+            if let Err(error) = self.0.count().await {
+                tracing::debug!(%error, "{} could not be counted", Q::NAME);
+            }
+        };
+        counted.boxed()
     }
 }
 

@@ -19,6 +19,7 @@ use resolve::SystemResolver;
 use rustls::RootCertStore;
 use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 use tokio_rustls::TlsConnector;
+use tracing::Instrument;
 use url::Host;
 
 /// What tenants may name.
@@ -113,6 +114,20 @@ impl Egress {
 
     /// Sends it and reads the answer.
     pub async fn send(&self, request: Outgoing<'_>) -> Result<Incoming, Undelivered> {
+        let span = tracing::info_span!(
+            target: "tenantry::trace", "egress", otel.name = %request.method, otel.kind = "client",
+            http.request.method = %request.method, server.address = %request.target.host,
+            http.response.status_code = tracing::field::Empty,
+        );
+        let answer = self.send_untraced(request).instrument(span.clone()).await;
+        if let Ok(answer) = &answer {
+            span.record("http.response.status_code", answer.status.as_u16());
+        }
+        answer
+    }
+
+    /// The same for what sends traces: those of that would have no end.
+    pub(super) async fn send_untraced(&self, request: Outgoing<'_>) -> Result<Incoming, Undelivered> {
         let deadline = request.deadline;
         let attempt = async {
             let addresses = self.addresses(request.target).await?;

@@ -1,7 +1,7 @@
 //! Who does jobs: hands each to the handler of its kind, and writes down how it went.
 use super::{
     Failure, Handler, JobSettings, Outcome, Work,
-    rows::{self, Claim},
+    rows::{self, Claim, Count},
 };
 use crate::{
     data::{Db, Topic},
@@ -50,27 +50,6 @@ impl Jobs {
         }
         Ok(())
     }
-
-    /// Counts what is there, for the metrics.
-    pub async fn count(&self) {
-        match rows::count(&self.db).await {
-            Ok(counts) => {
-                for count in counts {
-                    if !self.handlers.contains_key(count.kind.as_str()) {
-                        tracing::warn!(
-                            kind = count.kind,
-                            jobs = count.jobs,
-                            "jobs of a kind that this version does not know stay"
-                        );
-                    }
-                    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-                    metrics::gauge!("tenantry_jobs", "kind" => count.kind, "state" => count.state)
-                        .set(count.jobs as f64);
-                }
-            }
-            Err(error) => tracing::debug!(%error, "jobs could not be counted"),
-        }
-    }
 }
 
 impl Queue for Jobs {
@@ -118,5 +97,24 @@ impl Queue for Jobs {
 
     async fn give_back(&self, claim: &Claim) -> Result<()> {
         rows::give_back(&self.db, claim).await
+    }
+
+    async fn count(&self) -> Result<()> {
+        let counts = rows::count(&self.db).await?;
+        for kind in self.handlers.keys() {
+            for state in rows::STATES {
+                if !counts.iter().any(|count| count.kind == *kind && count.state == state) {
+                    metrics::gauge!("tenantry_jobs", "kind" => *kind, "state" => state).set(0);
+                }
+            }
+        }
+        for Count { kind, state, jobs } in counts {
+            if !self.handlers.contains_key(kind.as_str()) {
+                tracing::warn!(kind, jobs, "jobs of a kind that this version does not know stay");
+            }
+            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+            metrics::gauge!("tenantry_jobs", "kind" => kind, "state" => state).set(jobs as f64);
+        }
+        Ok(())
     }
 }

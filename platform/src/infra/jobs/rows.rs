@@ -93,6 +93,9 @@ pub(super) async fn give_back(db: &Db, claim: &Claim) -> Result<()> {
     .await
 }
 
+/// Of a job that is not done.
+pub(super) const STATES: [&str; 2] = ["waiting", "dead"];
+
 /// How many jobs of a kind are in a state.
 pub(super) struct Count {
     pub kind: String,

@@ -18,7 +18,7 @@ use tokio::{
     time::{sleep_until, timeout},
 };
 
-/// How often jobs are counted.
+/// How often what waits is counted.
 const COUNT_EVERY: Duration = Duration::from_secs(60);
 
 /// Works on what a database has to be done.
@@ -75,6 +75,14 @@ impl Worker {
         Ok(rows)
     }
 
+    /// Counts what waits, for the metrics.
+    pub async fn count(&self) {
+        self.0.jobs.count().await;
+        for queue in &self.0.queues {
+            queue.count().await;
+        }
+    }
+
     async fn do_chores(&self, stop: Stop, grace: Duration) {
         let mut due: Vec<_> = self.0.chores.iter().map(|chore| (chore, Instant::now())).collect();
         let (mut count_at, mut running) = (Instant::now(), JoinSet::new());
@@ -85,7 +93,7 @@ impl Worker {
             }
             if count_at <= Instant::now() {
                 count_at = Instant::now() + COUNT_EVERY;
-                self.0.jobs.queue().count().await;
+                self.count().await;
             }
             let next = due.iter().map(|(_, at)| *at).fold(count_at, Instant::min);
             tokio::select! {

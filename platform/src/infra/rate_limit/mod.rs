@@ -11,6 +11,11 @@ pub use quota::{Quota, RateLimit};
 use self::{memory::Memory, redis::Redis};
 use super::{clock::Clock, secret};
 use crate::error::Result;
+use ::metrics::{Counter, counter};
+use std::{
+    collections::HashMap,
+    sync::{PoisonError, RwLock},
+};
 
 /// What is counted: a kind, and whose it is. What it says of whom is hashed, so that no address and no e-mail is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -107,6 +112,34 @@ pub struct RateLimiter {
     memory: Memory,
     redis: Option<Redis>,
     clock: Clock,
+    decisions: Decisions,
+}
+
+/// What was decided, counted by kind: allowed, and limited.
+#[derive(Default)]
+struct Decisions(RwLock<HashMap<&'static str, [Counter; 2]>>);
+
+impl Decisions {
+    fn count(&self, kind: &'static str, step: Step, room: bool) {
+        // who only looks and finds room has not been let do anything yet
+        let decided = step == Step::Take || (step == Step::Look && !room);
+        if !decided {
+            return;
+        }
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counters) = known.get(kind) {
+            counters[usize::from(!room)].increment(1);
+            return;
+        }
+        drop(known);
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let counters = known.entry(kind).or_insert_with(|| {
+            ["allowed", "limited"].map(|decision| {
+                counter!("tenantry_rate_limit_decisions_total", "policy" => kind, "decision" => decision)
+            })
+        });
+        counters[usize::from(!room)].increment(1);
+    }
 }
 
 impl RateLimiter {
@@ -114,7 +147,12 @@ impl RateLimiter {
     /// so with it this must be called within a runtime. Refused is a URL that cannot be used.
     pub fn start(redis: Option<&RedisUrl>, clock: Clock) -> Result<Self> {
         let redis = redis.map(Redis::start).transpose()?;
-        Ok(Self { memory: Memory::new(), redis, clock })
+        Ok(Self { memory: Memory::new(), redis, clock, decisions: Decisions::default() })
+    }
+
+    /// Whether Redis counts; `None` where there is none.
+    pub fn redis_is_up(&self) -> Option<bool> {
+        self.redis.as_ref().map(Redis::is_up)
     }
 
     /// Takes one step for this key and says how it stands then. Takes at most 50 ms.
@@ -131,6 +169,7 @@ impl RateLimiter {
             }
             None => self.memory.step(key, quota, step, now),
         };
+        self.decisions.count(key.kind, step, room);
         Standing { quota, room, spent }
     }
 }

@@ -85,6 +85,10 @@ impl Redis {
         Ok(Self { link, script: script() })
     }
 
+    pub fn is_up(&self) -> bool {
+        matches!(*self.link.borrow(), Link::Up(..))
+    }
+
     /// `None` if there is no answer in time.
     pub async fn step(&self, key: &Key, quota: Quota, step: Step) -> Option<Counted> {
         let deadline = tokio::time::Instant::now() + PATIENCE;

@@ -299,4 +299,16 @@ impl Queue for Deliveries {
         let release = async |conn: &SystemConn| store::release(conn, &claim.row, None).await;
         self.core.db.system(SystemReason::Webhooks, Mode::Write, release).await
     }
+
+    async fn count(&self) -> Result<()> {
+        let look = async |conn: &SystemConn| try_join!(store::open(conn), conn.clock());
+        let (open, now) = self.core.db.system(SystemReason::Webhooks, Mode::Read, look).await?;
+        let due = open.due_since.map_or(0, |since| (now.as_micros() - since.as_micros()).max(0));
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        for (status, deliveries) in [("pending", open.pending), ("failed", open.failed)] {
+            metrics::gauge!("tenantry_webhook_deliveries", "status" => status).set(deliveries as f64);
+        }
+        metrics::gauge!("tenantry_webhook_oldest_pending_seconds").set(due as f64 / 1e6);
+        Ok(())
+    }
 }

@@ -1,10 +1,12 @@
 //! The SQL of webhooks, and only that: of endpoints here, of what is delivered and how beside.
 mod deliveries;
+mod open;
 mod over;
 mod queue;
 mod secrets;
 
 pub use deliveries::*;
+pub use open::open;
 pub use over::over;
 pub use queue::*;
 pub use secrets::*;

@@ -1,7 +1,10 @@
 //! What the database may do to a request: be gone, be busy, be slow, change under it. It is a 503 with `Retry-After`
 //! within the time that is allowed, and the node recovers by itself.
+mod postgres;
+mod sqlite;
+
 use crate::{
-    support::{Options, Person, TestApp, at_once, database::on_postgres, order},
+    support::{Options, Person, TestApp, at_once, database::on_postgres, order, proxy::Proxy},
     transactions::{all_or_nothing, clumsy_domain},
 };
 use serde_json::json;
@@ -159,6 +162,90 @@ async fn a_request_does_not_wait_for_ever_for_what_another_holds() {
     held.release().await;
     acme.member.post("/orders", order()).await.created();
     all_or_nothing(&app).await;
+}
+
+/// Nobody else has to wait because of it, and readers of that table no longer than a lock may take.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_locked_for_all_keeps_only_its_own_waiting_on_postgres() {
+    if !on_postgres() {
+        return;
+    }
+    let app = TestApp::start_with(options(4)).await;
+    let acme = app.tenant("acme").await;
+    app.database.execute("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE").await;
+    let began = Instant::now();
+    let (list, one, me) = tokio::join!(
+        acme.member.get("/orders"),
+        acme.member.post("/orders", order()),
+        acme.member.get("/auth/me")
+    );
+    me.ok();
+    list.refused(503, "SERVICE_UNAVAILABLE");
+    one.refused(503, "SERVICE_UNAVAILABLE");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    app.database.execute("COMMIT").await;
+    recovers(&acme.member, "/orders", 5).await;
+    all_or_nothing(&app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_far_away_is_slow_and_not_broken_on_postgres() {
+    if !on_postgres() {
+        return;
+    }
+    let near = TestApp::start_with(options(4)).await;
+    let acme = near.tenant("acme").await;
+    let proxy = Proxy::at(Duration::from_millis(100)).await;
+    let far = Options { through: Some(proxy.port), acquire_timeout: Duration::from_secs(1), ..options(2) };
+    let node = TestApp::on(near.database.clone(), far).await;
+    let member = node.with_token(&acme.member.access_token);
+    member.post("/orders", order()).await.created();
+    // more than two connections can do in a second: some are told so, and none waits longer
+    let began = Instant::now();
+    let statuses = at_once(40, |_| {
+        let member = member.clone();
+        async move { member.get("/orders").await }
+    })
+    .await;
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let (served, refused): (Vec<_>, Vec<_>) = statuses.into_iter().partition(|answer| answer.status == 200);
+    assert!(!served.is_empty() && !refused.is_empty(), "{} served", served.len());
+    refused.into_iter().for_each(|answer| _ = answer.refused(503, "SERVICE_UNAVAILABLE"));
+    member.get("/orders").await.ok();
+}
+
+/// Connections that stay open and on which nothing comes any more: no word of the system says that they are dead.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_have_fallen_silent_are_given_up_on_postgres() {
+    if !on_postgres() {
+        return;
+    }
+    let near = TestApp::start_with(options(4)).await;
+    let acme = near.tenant("acme").await;
+    let proxy = Proxy::at(Duration::from_millis(1)).await;
+    let node = TestApp::on(near.database.clone(), Options { through: Some(proxy.port), ..options(2) }).await;
+    let member = node.with_token(&acme.member.access_token);
+    at_once(2, |_| {
+        let member = member.clone();
+        async move { member.post("/orders", order()).await.created() }
+    })
+    .await;
+    proxy.stall();
+    let began = Instant::now();
+    let answers = at_once(4, |_| {
+        let member = member.clone();
+        async move { member.post("/orders", order()).await }
+    })
+    .await;
+    assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+    answers.into_iter().for_each(|answer| _ = answer.refused(503, "SERVICE_UNAVAILABLE"));
+    // those after them are refused sooner, and others take their place in the end
+    let mut tries = 0;
+    while member.get("/orders").await.status != 200 {
+        tries += 1;
+        assert!(began.elapsed() < Duration::from_secs(60), "it has not recovered after {tries} tries");
+    }
+    all_or_nothing(&near).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
