@@ -285,9 +285,10 @@ async fn a_worker_of_its_own_does_what_a_server_without_one_leaves() {
     let acme = app.tenant("acme").await;
     let receiver = Receiver::start().await;
     endpoint(&acme.owner, &receiver).await;
-    let server = Process::start(&app, &["serve", "--no-worker"], &[]);
+    let talkative = [("RUST_LOG", "info,tenantry=debug")]; // a purge that finds nothing says so at this level
+    let server = Process::start(&app, &["serve", "--no-worker"], &talkative);
     until(|| server.log().contains("serving")).await;
-    let worker = Process::start(&app, &["worker"], &[]);
+    let worker = Process::start(&app, &["worker"], &talkative);
     acme.member.post("/orders", order()).await.created();
     until(|| receiver.count() == 1).await;
     until(|| worker.log().contains("purge of webhooks")).await;
