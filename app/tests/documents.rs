@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Named in the pages and not yet there. This list only shrinks: what is there has to leave it.
-const COMING: [&str; 3] = ["docs/performance.md", "platform/src/infra/telemetry", "platform/src/scrape.rs"];
+const COMING: [&str; 1] = ["docs/performance.md"];
 
 fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
