@@ -223,7 +223,7 @@ async fn a_server_without_room_is_a_503_and_nothing_is_half_done_on_postgres() {
     assert_eq!(product.place().0, 201);
     let file = {
         let client = product.server.client().await;
-        client.batch_execute("TRUNCATE outbox; CHECKPOINT").await.unwrap();
+        client.batch_execute("TRUNCATE outbox CASCADE; CHECKPOINT").await.unwrap();
         client.query_one("SELECT pg_relation_filepath('outbox')", &[]).await.unwrap().get::<_, String>(0)
     };
     product.server.stop();
