@@ -178,7 +178,8 @@ enum Blow {
 }
 
 /// Eight programs of one tenant ask as fast as they can, and eight clients sign in, while Redis is struck. Nobody gets a
-/// 5xx, and nobody more than the quota, or a second one where Redis has forgotten the first.
+/// 5xx, and nobody more than the quota once in Redis and once in the node's memory, if the machine is so slow that Redis
+/// seems to be away before it is; or once more where Redis has forgotten.
 async fn struck_under_load(blow: Blow) {
     const QUOTA: usize = 200;
     let mut redis = OwnRedis::start();
@@ -218,7 +219,7 @@ async fn struck_under_load(blow: Blow) {
         Blow::Flushed => redis.flush(),
     }
     let struck = sent.load(SeqCst);
-    until(|| sent.load(SeqCst) > struck + 3 * QUOTA).await;
+    until(|| sent.load(SeqCst) > struck + 5 * QUOTA).await;
     if blow == Blow::Paused {
         redis.go_on();
     }
@@ -226,7 +227,7 @@ async fn struck_under_load(blow: Blow) {
     let passed: Vec<usize> = join_all(load).await.into_iter().map(Result::unwrap).collect();
     let [tenants, addresses] = [0, 1].map(|kind| passed.iter().skip(kind).step_by(2).sum::<usize>());
     // of those that were on their way when it was struck Redis may have counted what this node was not told
-    let quotas = if blow == Blow::Flushed { 2 } else { 1 };
+    let quotas = if blow == Blow::Flushed { 3 } else { 2 };
     assert!((QUOTA / 2..=quotas * QUOTA + 16).contains(&tenants), "{blow:?}: {tenants}");
     assert!((5..=quotas * 10 + 16).contains(&addresses), "{blow:?}: {addresses}");
 }

@@ -1,10 +1,7 @@
 //! Counting in this node's memory.
 use super::{Counted, Key, Quota, Step, gcra};
 use crate::{infra::recent::Recent, values::Timestamp};
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Mutex, PoisonError};
 
 /// Keys in each of two generations. Whoever is refused is used, so a refusal is not forgotten by asking again.
 const MOST_KEYS: usize = 100_000;
@@ -25,11 +22,14 @@ impl Memory {
         Counted { room, spent: next - now }
     }
 
-    /// What was counted elsewhere, so that counting goes on from there should that be out of reach.
-    pub fn follow(&self, key: &Key, spent: i64, now: Timestamp) {
-        let spent = Duration::from_micros(spent.max(0).unsigned_abs());
-        let full_at = now.plus(spent).as_micros();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(*key, full_at);
+    /// The same step where it was counted elsewhere, so that counting goes on from there should that be out of reach.
+    /// What was counted here meanwhile is not forgotten: whoever finds the other in reach only now and then would
+    /// otherwise give the quota anew each time.
+    pub fn follow(&self, key: &Key, quota: Quota, step: Step, spent: i64, now: Timestamp) {
+        let now = now.as_micros();
+        let mut full_at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (own, _) = gcra(full_at.get(key).unwrap_or(now), now, quota, step);
+        full_at.put(*key, own.max(now + spent.max(0)));
     }
 }
 
@@ -79,8 +79,27 @@ mod tests {
     #[test]
     fn what_was_counted_elsewhere_is_gone_on_from() {
         let (memory, quota) = (Memory::new(), Quota::new(2, 60));
-        memory.follow(&key("a"), 30_000_000, at(1000));
+        memory.follow(&key("a"), quota, Step::Take, 30_000_000, at(1000));
         assert!(memory.step(&key("a"), quota, Step::Take, at(1000)).room);
         assert!(!memory.step(&key("a"), quota, Step::Take, at(1000)).room);
+    }
+
+    #[test]
+    fn what_is_counted_elsewhere_now_and_then_gives_no_quota_anew() {
+        let (memory, quota) = (Memory::new(), Quota::new(10, 600));
+        let (mut here, mut elsewhere) = (0, 0);
+        for _ in 0..20 {
+            here += i64::from(memory.step(&key("a"), quota, Step::Take, at(1000)).room);
+            if elsewhere < 10 {
+                elsewhere += 1;
+                memory.follow(&key("a"), quota, Step::Take, elsewhere * 60_000_000, at(1000));
+            }
+        }
+        assert_eq!((here, elsewhere), (5, 10), "each step that was counted elsewhere counts here, too");
+        memory.follow(&key("a"), quota, Step::GiveBack, 0, at(1000));
+        assert!(
+            memory.step(&key("a"), quota, Step::Take, at(1000)).room,
+            "and what is given back is given back"
+        );
     }
 }

@@ -164,7 +164,7 @@ impl RateLimiter {
         let now = self.clock.now();
         let Counted { room, spent } = match counted {
             Some(counted) => {
-                self.memory.follow(key, counted.spent, now);
+                self.memory.follow(key, quota, step, counted.spent, now);
                 counted
             }
             None => self.memory.step(key, quota, step, now),
