@@ -2,7 +2,7 @@
 //! before an answer has come back is one flight.
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -13,6 +13,8 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::mpsc,
+    time::Instant,
 };
 
 const HALF_TRIP: Duration = Duration::from_millis(20);
@@ -24,12 +26,20 @@ pub struct Proxy {
     opened: Arc<AtomicUsize>,
 }
 
+/// Numbered from 1. A flight is over once something has come back that the server said after the flight had reached it.
 #[derive(Default)]
 struct Flights {
-    answered: AtomicUsize,
     under_way: AtomicUsize,
-    /// Whether the last that passed was a question.
-    asking: Mutex<bool>,
+    left: AtomicUsize,
+    arrived: AtomicUsize,
+    answered: AtomicUsize,
+}
+
+impl Flights {
+    fn leaves(&self) -> usize {
+        let answered = self.answered.load(SeqCst);
+        self.left.fetch_max(answered + 1, SeqCst).max(answered + 1)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -87,8 +97,8 @@ impl Proxy {
 
     /// Waits until every question has its answer.
     pub async fn quiet(&self) {
-        let Flights { under_way, asking, .. } = &*self.flights;
-        super::until(|| under_way.load(SeqCst) == 0 && !*asking.lock().unwrap()).await;
+        let Flights { under_way, left, answered, .. } = &*self.flights;
+        super::until(|| under_way.load(SeqCst) == 0 && left.load(SeqCst) == answered.load(SeqCst)).await;
     }
 }
 
@@ -101,24 +111,36 @@ struct Way {
     flights: Arc<Flights>,
 }
 
+/// Passes on what comes, each piece after the time that the distance takes.
 async fn relay(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Way) {
     let Way { direction, distance, number, stalled, flights } = way;
+    let (sender, mut on_the_way) = mpsc::unbounded_channel::<(Instant, usize, Vec<u8>)>();
+    let shared = flights.clone();
+    tokio::spawn(async move {
+        while let Some((due, flight, bytes)) = on_the_way.recv().await {
+            tokio::time::sleep_until(due).await;
+            match direction {
+                Direction::Question => shared.arrived.fetch_max(flight, SeqCst),
+                Direction::Answer => shared.answered.fetch_max(flight, SeqCst),
+            };
+            let sent = to.write_all(&bytes).await;
+            shared.under_way.fetch_sub(1, SeqCst);
+            if sent.is_err() {
+                return;
+            }
+        }
+    });
     let mut buffer = vec![0; 1 << 16];
     while let Ok(n @ 1..) = from.read(&mut buffer).await {
         if number <= stalled.load(SeqCst) {
             std::future::pending::<()>().await;
         }
         flights.under_way.fetch_add(1, SeqCst);
-        if matches!(direction, Direction::Question) {
-            *flights.asking.lock().unwrap() = true;
-        }
-        tokio::time::sleep(distance).await; // the distance
-        if matches!(direction, Direction::Answer) && std::mem::take(&mut *flights.asking.lock().unwrap()) {
-            flights.answered.fetch_add(1, SeqCst);
-        }
-        let sent = to.write_all(&buffer[..n]).await;
-        flights.under_way.fetch_sub(1, SeqCst);
-        if sent.is_err() {
+        let flight = match direction {
+            Direction::Question => flights.leaves(),
+            Direction::Answer => flights.arrived.load(SeqCst),
+        };
+        if sender.send((Instant::now() + distance, flight, buffer[..n].to_vec())).is_err() {
             return;
         }
     }

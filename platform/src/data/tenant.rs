@@ -9,8 +9,12 @@ use crate::{
 };
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    atomic::{
+        AtomicBool, AtomicUsize,
+        Ordering::{Relaxed, SeqCst},
+    },
 };
+use tokio::sync::Notify;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
@@ -42,11 +46,20 @@ pub struct TenantConn {
     unsettled: AtomicUsize,
     bells: Arc<Bells>,
     rings: [AtomicBool; 2],
+    held: Held,
 }
 
 impl TenantConn {
     pub(super) fn new(backend: Backend, tenant: Uuid, now: Timestamp, bells: Arc<Bells>) -> Self {
-        Self { backend, tenant, now, unsettled: AtomicUsize::new(0), bells, rings: Default::default() }
+        Self {
+            backend,
+            tenant,
+            now,
+            unsettled: AtomicUsize::new(0),
+            bells,
+            rings: Default::default(),
+            held: Held::default(),
+        }
     }
 
     /// Whose rows these are.
@@ -88,23 +101,24 @@ impl TenantConn {
     pub async fn insert_all(&self, bulk: Bulk, columns: &[&dyn BulkColumn]) -> Result<()> {
         let rows = bulk.rows(columns);
         let rows = rows.ok_or_else(|| Error::internal("columns are missing, or of different lengths"))?;
-        self.unsettled.fetch_add(1, Relaxed);
-        match &self.backend {
-            Backend::Postgres(tx) => {
-                let arrays: Vec<_> = columns.iter().map(|column| Array(*column)).collect();
-                let params: Vec<_> = arrays.iter().map(|array| array as &dyn Param).collect();
-                tx.run(&bulk.postgres(), Some(&self.tenant), &params).await?;
-            }
-            Backend::Sqlite(tx) => {
-                let sql = bulk.sqlite();
-                for row in 0..rows {
-                    let params: Vec<_> = columns.iter().filter_map(|column| column.value(row)).collect();
-                    tx.run::<()>(&sql, Some(&self.tenant), &params).await?;
+        let inserted = async {
+            match &self.backend {
+                Backend::Postgres(tx) => {
+                    let arrays: Vec<_> = columns.iter().map(|column| Array(*column)).collect();
+                    let params: Vec<_> = arrays.iter().map(|array| array as &dyn Param).collect();
+                    tx.run(&bulk.postgres(), Some(&self.tenant), &params).await?;
+                }
+                Backend::Sqlite(tx) => {
+                    let sql = bulk.sqlite();
+                    for row in 0..rows {
+                        let params: Vec<_> = columns.iter().filter_map(|column| column.value(row)).collect();
+                        tx.run::<()>(&sql, Some(&self.tenant), &params).await?;
+                    }
                 }
             }
-        }
-        self.unsettled.fetch_sub(1, Relaxed);
-        Ok(())
+            Ok(())
+        };
+        self.settle(inserted).await
     }
 
     /// Adds a row to a table without tenants' rows: whether it was added. Nothing is bound; `params` begin at `$1`.
@@ -119,9 +133,25 @@ impl TenantConn {
 
     async fn settle<T>(&self, statement: impl Future<Output = Result<T>>) -> Result<T> {
         self.unsettled.fetch_add(1, Relaxed);
-        let answer = statement.await?;
+        let held = self.held.now.load(SeqCst);
+        let answer = statement.await;
+        if held {
+            self.held.until_released().await;
+        }
+        let answer = answer?;
         self.unsettled.fetch_sub(1, Relaxed); // not reached by a statement that failed or was dropped
         Ok(answer)
+    }
+
+    /// From here on statements are sent, and nobody learns what came of them.
+    pub(crate) fn hold_answers(&self) {
+        self.held.now.store(true, SeqCst);
+    }
+
+    /// Hands out the answers that were held.
+    pub(crate) fn release_answers(&self) {
+        self.held.now.store(false, SeqCst);
+        self.held.released.notify_waiters();
     }
 
     /// Wakes whoever waits for work of this topic once this has committed, and only then.
@@ -191,6 +221,23 @@ impl TenantConn {
             return Err(Error::internal("a statement failed or was abandoned, and the use case went on"));
         }
         Ok(())
+    }
+}
+
+/// Whether the answers of statements are held for now.
+#[derive(Default)]
+struct Held {
+    now: AtomicBool,
+    released: Notify,
+}
+
+impl Held {
+    async fn until_released(&self) {
+        let mut released = std::pin::pin!(self.released.notified());
+        released.as_mut().enable(); // before the look, so that a release between the two is not missed
+        if self.now.load(SeqCst) {
+            released.await;
+        }
     }
 }
 

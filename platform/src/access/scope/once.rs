@@ -21,10 +21,11 @@ use crate::{
 use axum::response::IntoResponse;
 use futures_util::{
     future::{Either, join, select},
-    join,
+    join, poll,
 };
 use std::{
     pin::pin,
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -38,7 +39,8 @@ impl<P: Permission> Scope<P> {
     /// An answer is kept if it is a success, 404, 409 or the 422 of a rule; of the latter three the work is undone. With
     /// anything else, and wherever the request ends before it is answered, nothing is kept.
     ///
-    /// `work` acts through its transaction alone: it may be begun and undone although the key is known.
+    /// `work` acts through its transaction alone: it may be begun and undone although the key is known, up to where it
+    /// waits for its first answer.
     pub async fn write_once<A: IntoResponse>(
         &self,
         key: &OnceKey,
@@ -187,21 +189,29 @@ impl<P: Permission> Scope<P> {
     }
 }
 
-/// Work under a key that is claimed in the same flight; `None` where the key is known, and the work comes to nothing.
+/// Work under a key that is claimed in the same flight; `None` where the key is known, and the work comes to nothing. What
+/// the work has sent is answered once the key is claimed, so where it is known no more is sent.
 async fn claimed<P, A>(
     tx: &Tx<P>,
     claim: impl AsyncFnOnce(&TenantConn) -> Result<bool>,
     work: impl AsyncFnOnce(&Tx<P>) -> Result<A>,
 ) -> Result<Option<Result<A>>> {
-    let claim = pin!(join(claim(&tx.conn), tx.conn.savepoint()));
+    let mut claim = pin!(join(claim(&tx.conn), tx.conn.savepoint()));
     let work = pin!(work(tx));
     // polled in this order, and sent in it
-    let ((claimed, savepoint), work) = match select(claim, work).await {
-        Either::Left((claimed, work)) => (claimed, Either::Left(work)),
-        Either::Right((outcome, claim)) => (claim.await, Either::Right(outcome)),
+    let ((claimed, savepoint), work) = match poll!(claim.as_mut()) {
+        Poll::Ready(claimed) => (claimed, Either::Left(work)),
+        Poll::Pending => {
+            tx.conn.hold_answers();
+            match select(claim, work).await {
+                Either::Left((claimed, work)) => (claimed, Either::Left(work)),
+                Either::Right((outcome, claim)) => (claim.await, Either::Right(outcome)),
+            }
+        }
     };
     let claimed = claimed.map_err(in_flight)?;
     savepoint?;
+    tx.conn.release_answers();
     if !claimed {
         return Ok(None);
     }
