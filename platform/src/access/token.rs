@@ -41,8 +41,8 @@ pub struct TokenKeys(Arc<Inner>);
 struct Inner {
     signing: EncodingKey,
     header: Header,
-    /// By their names, each with the one algorithm that it is for.
-    verifying: Vec<(String, Algorithm, DecodingKey)>,
+    /// By their names, each with what is asked of a token under it.
+    verifying: Vec<(String, Validation, DecodingKey)>,
     public: Vec<PublicKey>,
     issuer: String,
     lifetime: Duration,
@@ -68,7 +68,10 @@ impl TokenKeys {
         Self(Arc::new(Inner {
             signing: signing.encoding(),
             header,
-            verifying: all.iter().map(|key| (key.id(), key.algorithm(), key.decoding())).collect(),
+            verifying: all
+                .iter()
+                .map(|key| (key.id(), validation(key.algorithm(), issuer), key.decoding()))
+                .collect(),
             public: all.iter().filter_map(VerifyingKey::public).copied().collect(),
             issuer: issuer.to_owned(),
             lifetime,
@@ -113,8 +116,8 @@ impl TokenKeys {
         }
         let kid = header.kid.ok_or_else(|| refused("no key id"))?;
         let known = self.0.verifying.iter().find(|(id, ..)| *id == kid);
-        let (_, algorithm, key) = known.ok_or_else(|| refused("unknown key id"))?;
-        let claims = decode::<Claims>(token, key, &self.validation(*algorithm)).map_err(refused)?.claims;
+        let (_, validation, key) = known.ok_or_else(|| refused("unknown key id"))?;
+        let claims = decode::<Claims>(token, key, validation).map_err(refused)?.claims;
         let now = now.as_seconds();
         let in_time = claims.exp > now - LEEWAY && claims.nbf <= now + LEEWAY && claims.iat <= now + LEEWAY;
         if claims.r#type != ACCESS || !in_time {
@@ -122,15 +125,15 @@ impl TokenKeys {
         }
         Ok(Session { tenant: claims.tenant_id, user: claims.sub, id: claims.sid })
     }
+}
 
-    /// One algorithm, all claims required. Times are compared by [`verify`](Self::verify) with the injected clock.
-    fn validation(&self, algorithm: Algorithm) -> Validation {
-        let mut validation = Validation::new(algorithm);
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_issuer(&[&self.0.issuer]);
-        validation.set_required_spec_claims(&["exp", "nbf", "aud", "iss", "sub"]);
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation
-    }
+/// One algorithm, all claims required. Times are compared by [`TokenKeys::verify`] with the injected clock.
+fn validation(algorithm: Algorithm, issuer: &str) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.set_audience(&[AUDIENCE]);
+    validation.set_issuer(&[issuer]);
+    validation.set_required_spec_claims(&["exp", "nbf", "aud", "iss", "sub"]);
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation
 }
