@@ -24,12 +24,12 @@ fn created(order: Order) -> Created<OrderView> {
 
 pub async fn list(scope: Scope<Read>, Query(mut query): Query<ListOrders>) -> Result<CursorPage<OrderView>> {
     let paging = scope.paging("orders", query.cursor.take(), query.limit)?;
-    let orders = scope.read(async |tx| service::list(tx, &query, &paging).await).await?;
+    let orders = scope.read_at_once(async |tx| service::list(tx, &query, &paging).await).await?;
     Ok(paging.page(orders.into_iter().map(OrderView::from).collect(), |order| order.id))
 }
 
 pub async fn show(scope: Scope<Read>, id: Id<Order>, conditions: Conditions) -> Result<Tagged<OrderView>> {
-    let order = scope.read(async |tx| service::read(tx, &id).await).await?;
+    let order = scope.read_at_once(async |tx| service::read(tx, &id).await).await?;
     let version = order.version;
     Ok(Tagged::read(order.into(), version, &conditions))
 }
@@ -46,6 +46,6 @@ pub async fn change_status(
 }
 
 pub async fn history(scope: Scope<Read>, id: Id<Order>) -> Result<Bare<HistoryView>> {
-    let steps = scope.read(async |tx| service::history(tx, &id).await).await?;
+    let steps = scope.read_at_once(async |tx| service::history(tx, &id).await).await?;
     Ok(Bare(HistoryView { data: steps.into_iter().map(StepView::from).collect() }))
 }

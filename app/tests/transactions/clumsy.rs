@@ -30,6 +30,7 @@ pub fn domain() -> Domain {
         .post("/clumsy/silent", silent, "Sends nothing")
         .post("/clumsy/deaf", deaf, "Swallows a refusal")
         .get("/clumsy/peek", peek, "Keeps what it has seen of a refused transaction")
+        .get("/clumsy/asks-again", asks_again, "Asks for more in a read that was sent at once")
         .post("/clumsy/twice", twice, "Swallows a failed statement")
         .post("/clumsy/abandons", abandons, "Drops a statement that it has begun")
         .post("/clumsy/sets-aside", sets_aside, "Polls a statement and awaits another")
@@ -72,6 +73,19 @@ async fn peek(scope: Scope<Peer>) -> Result<Bare<Vec<String>>> {
     match outcome {
         Err(refusal) if seen.is_empty() => Err(refusal),
         _ => Ok(Bare(seen)),
+    }
+}
+
+async fn asks_again(scope: Scope<Peer>) -> Result<Bare<Vec<String>>> {
+    let all = sql!("SELECT email FROM users WHERE tenant_id = $1");
+    let twice = scope.read_at_once(async |tx| {
+        let first: Vec<String> = tx.fetch_all(all, &[]).await?;
+        let second: Vec<String> = tx.fetch_all(all, &[]).await.unwrap_or_default();
+        Ok(if first == second { second } else { Vec::new() })
+    });
+    match twice.await? {
+        emails if emails.is_empty() => Err(Error::internal("the second statement was refused")),
+        emails => Ok(Bare(emails)),
     }
 }
 

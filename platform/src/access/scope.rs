@@ -50,7 +50,7 @@ use crate::{
     values::Int,
 };
 use axum::{extract::FromRequestParts, http::request::Parts};
-use std::{marker::PhantomData, ops::Deref, sync::Arc};
+use std::{future::poll_fn, marker::PhantomData, ops::Deref, pin::pin, sync::Arc};
 use uuid::Uuid;
 
 /// Proof that a request carries a valid credential. Whether its session or key is alive and its role has `P` is asked by
@@ -67,6 +67,23 @@ impl<P: Permission> Scope<P> {
     /// A transaction that the database keeps from writing. All its statements see one state.
     pub async fn read<T>(&self, work: impl AsyncFnOnce(&Tx<P>) -> Result<T>) -> Result<T> {
         self.run(Mode::Read, work).await
+    }
+
+    /// A read whose statements all leave together, as those of a `try_join!` do: then its end leaves with them, and all of
+    /// it is one message to PostgreSQL and one answer. A statement that is sent when others have answered is an error on
+    /// PostgreSQL.
+    pub async fn read_at_once<T>(&self, work: impl AsyncFnOnce(&Tx<P>) -> Result<T>) -> Result<T> {
+        let tx = Tx::open(self, Mode::Read);
+        let outcome = {
+            let (mut work, mut ended) = (pin!(work(&tx)), false);
+            poll_fn(|cx| {
+                let polled = work.as_mut().poll(cx);
+                ended = ended || (polled.is_pending() && tx.conn.end());
+                polled
+            })
+            .await
+        };
+        Self::close(tx, outcome).await
     }
 
     /// `Ok` commits, `Err` rolls back: there is no `commit()` to forget.
@@ -93,6 +110,10 @@ impl<P: Permission> Scope<P> {
     async fn run<T>(&self, mode: Mode, work: impl AsyncFnOnce(&Tx<P>) -> Result<T>) -> Result<T> {
         let tx = Tx::open(self, mode);
         let outcome = work(&tx).await;
+        Self::close(tx, outcome).await
+    }
+
+    async fn close<T>(tx: Tx<P>, outcome: Result<T>) -> Result<T> {
         tx.conn.check().await?; // the use case may have sent nothing, or swallowed a refusal
         let value = outcome?; // on Err `tx` is dropped, which rolls back
         tx.conn.commit().await?;

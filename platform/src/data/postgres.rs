@@ -1,25 +1,30 @@
-//! PostgreSQL: everything that can go together leaves in one network flight.
+//! PostgreSQL: everything that can go together leaves in one network flight, and with one Sync.
 //!
 //! Three roles (made by the first migration) stand between a fault and the data. A connection is `tenantry_login` from
 //! its start, which may do nothing: what is sent behind a `BEGIN` that failed is refused, also where `DATABASE_URL` names
 //! a superuser. A transaction becomes `tenantry_tenant`, which owns nothing and sees the rows of `app.tenant_id` alone, or
 //! `tenantry_system`.
+mod connect;
 mod faults;
+mod lease;
+mod pipeline;
 
-use self::faults::{Silent, failed, out_of_reach, within};
-pub(super) use self::faults::{classified, with_sources};
-use super::{
-    DatabaseSettings, LOCK_TIMEOUT, Mode, Opening, Param, PoolState, Row as AnyRow, SET_ASIDE,
-    STATEMENT_TIMEOUT, TURN, UNDO, settings::PostgresTarget, tls,
+pub(super) use self::{
+    connect::Server,
+    faults::{classified, with_sources},
 };
+
+use self::{
+    faults::{Silent, failed, within},
+    lease::Leased,
+};
+use super::{LOCK_TIMEOUT, Mode, Opening, Param, Row as AnyRow, SET_ASIDE, STATEMENT_TIMEOUT, TURN, UNDO};
 use crate::error::{Error, Result};
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::Object;
 use futures_util::{
-    FutureExt, StreamExt, TryStreamExt,
+    FutureExt, TryStreamExt,
     future::{BoxFuture, Shared},
-    poll,
-    stream::{self, BoxStream},
-    try_join,
+    poll, try_join,
 };
 use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 use tokio::{
@@ -27,25 +32,11 @@ use tokio::{
     sync::{Mutex, MutexGuard},
 };
 use tokio_postgres::{
-    AsyncMessage, Client, Config, NoTls, Row, Statement,
+    Row, Statement,
     error::SqlState,
     types::{ToSql, Type},
 };
 use uuid::Uuid;
-
-/// Set on every connection, so that nothing waits for ever. Generic plans: with `LIMIT $n` PostgreSQL otherwise plans a
-/// list anew at every call.
-fn session() -> String {
-    let [statement, lock, idle] =
-        [STATEMENT_TIMEOUT, LOCK_TIMEOUT, IDLE_IN_TRANSACTION_TIMEOUT].map(|limit| limit.as_millis());
-    format!(
-        "-c role=tenantry_login -c statement_timeout={statement} -c lock_timeout={lock} \
-         -c idle_in_transaction_session_timeout={idle} -c plan_cache_mode=force_generic_plan"
-    )
-}
-
-/// How long a transaction may be open without a statement under way.
-const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an answer may take to be here: what the server allows a statement, and the way.
 const ANSWER_TIMEOUT: Duration = STATEMENT_TIMEOUT.saturating_add(Duration::from_secs(1));
@@ -54,107 +45,28 @@ const PREPARE_TIMEOUT: Duration = LOCK_TIMEOUT.saturating_add(Duration::from_sec
 /// After that a connection that has not even answered a ROLLBACK is given up.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(10);
 
-#[derive(Clone)]
-pub(super) struct Server {
-    pool: Pool,
-    /// How each connection is begun.
-    target: Arc<PostgresTarget>,
-}
-
-impl Server {
-    pub fn new(mut target: PostgresTarget, settings: &DatabaseSettings) -> Result<Self> {
-        let options = [target.config.get_options().unwrap_or_default(), &session()].join(" ");
-        limits(&mut target.config).options(options);
-        let config = target.config.clone();
-        // `Fast` costs no flight: a connection comes back with its ROLLBACK or COMMIT already in the pipeline.
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = match target.tls_config()? {
-            Some(tls) => {
-                Manager::from_config(config, tokio_postgres_rustls::MakeRustlsConnect::new(tls), recycling)
-            }
-            None => Manager::from_config(config, NoTls, recycling),
-        };
-        let pool = Pool::builder(manager)
-            .max_size(settings.connections)
-            .wait_timeout(Some(settings.acquire_timeout))
-            .create_timeout(Some(settings.acquire_timeout))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(Error::internal)?;
-        Ok(Self { pool, target: Arc::new(target) })
-    }
-
-    /// A connection beside the pool's, with what the server says on it unasked. It lives while that is read.
-    pub async fn listen(&self) -> Result<(Client, BoxStream<'static, Result<AsyncMessage>>)> {
-        macro_rules! connected {
-            ($tls:expr) => {{
-                let (client, mut connection) = self.target.config.connect($tls).await.map_err(classified)?;
-                let messages = stream::poll_fn(move |cx| connection.poll_message(cx));
-                Ok((client, messages.map_err(classified).boxed()))
-            }};
-        }
-        match self.target.tls_config()? {
-            Some(tls) => connected!(tokio_postgres_rustls::MakeRustlsConnect::new(tls)),
-            None => connected!(NoTls),
-        }
-    }
-
-    pub fn pool(&self) -> PoolState {
-        let deadpool_postgres::Status { max_size, size, available, waiting } = self.pool.status();
-        PoolState { most: max_size, open: size, idle: available, waiting }
-    }
-
-    pub fn close(&self) {
-        self.pool.close();
-    }
-}
-
-/// A server that went away without a word is noticed.
-fn limits(config: &mut Config) -> &mut Config {
-    config
-        .application_name("tenantry")
-        .connect_timeout(Duration::from_secs(2))
-        .tcp_user_timeout(Duration::from_secs(10))
-        .keepalives_idle(Duration::from_secs(30))
-}
-
-impl PostgresTarget {
-    /// A connection of its own as the role of `DATABASE_URL`, without the limits of the server's: for migrations.
-    pub(super) async fn connect(&self) -> Result<Client> {
-        let mut config = self.config.clone();
-        limits(&mut config);
-        macro_rules! connected {
-            ($tls:expr) => {{
-                let (client, connection) = config.connect($tls).await.map_err(classified)?;
-                #[expect(clippy::disallowed_methods, reason = "ends with its client")]
-                tokio::spawn(connection);
-                Ok(client)
-            }};
-        }
-        match self.tls_config()? {
-            Some(tls) => connected!(tokio_postgres_rustls::MakeRustlsConnect::new(tls)),
-            None => connected!(NoTls),
-        }
-    }
-
-    fn tls_config(&self) -> Result<Option<rustls::ClientConfig>> {
-        if !self.tls {
-            return Ok(None);
-        }
-        let mut roots = tls::system_roots();
-        if let Some(path) = &self.root_certificate {
-            use rustls::pki_types::{CertificateDer, pem::PemObject};
-            let unreadable = |e| Error::internal(format!("sslrootcert {}: {e}", path.display()));
-            for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-                roots.add(certificate.map_err(unreadable)?).map_err(Error::internal)?;
-            }
-        }
-        tls::client(roots).map(Some)
-    }
-}
-
 /// The outcome of BEGIN and the gate's question, for every statement that was sent behind them.
 type Opened = Shared<BoxFuture<'static, Result<()>>>;
+
+/// How a transaction begins. REPEATABLE READ: the statements of a read see one state, so a page and what belongs to it fit
+/// together.
+const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// And not READ WRITE: a server that takes no writes for now, such as a standby or one whose disk fills up, says so.
+const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+const COMMIT: &str = "COMMIT";
+/// What it then becomes: SET LOCAL of both in one statement.
+const TENANT: &str =
+    "SELECT set_config('role', 'tenantry_tenant', true), set_config('app.tenant_id', $1::uuid::text, true)";
+const SYSTEM: &str = "SELECT set_config('role', 'tenantry_system', true)";
+
+/// The statements that open a transaction, prepared like all others: as a text they would be parsed anew each time.
+#[derive(Clone)]
+struct Opener {
+    begin: Statement,
+    become_role: Statement,
+    question: Option<Statement>,
+    commit: Statement,
+}
 
 pub(super) struct PgTx {
     server: Server,
@@ -166,8 +78,12 @@ pub(super) struct PgTx {
 /// so statements reach the server in the order they were first polled, even when some must be prepared first.
 #[derive(Default)]
 struct Turn {
-    conn: Option<Arc<Object>>,
+    conn: Option<Arc<Leased>>,
     opened: Option<Opened>,
+    /// To end a read with.
+    commit: Option<Statement>,
+    /// Whether the COMMIT that has left with the statements of a read was done: not where one of them has failed.
+    ended: Option<BoxFuture<'static, bool>>,
     /// Why it could not begin. It is not tried again: each try may wait as long as the first.
     failed: Option<Error>,
 }
@@ -183,11 +99,14 @@ impl PgTx {
         tenant: Option<&Uuid>,
         params: &[&dyn Param],
     ) -> Result<(Vec<Row>, u64)> {
-        let (mut turn, conn, question) = self.take_turn().await?;
+        let (mut turn, conn, opener) = self.take_turn().await?;
+        if turn.ended.is_some() {
+            return Err(Error::internal(ENDED));
+        }
         let statement = self.prepared(&conn, sql).await?;
         let mut answer = pin!(asked(&conn, &statement, tenant, params));
         // The first poll sends and none of these suspends, so what is polled here shares a flight and cannot be cut in two.
-        let opened = self.open(&mut turn, &conn, question);
+        let opened = self.open(&mut turn, &conn, opener);
         let _ = poll!(opened.clone());
         let sent = poll!(answer.as_mut());
         drop(turn);
@@ -204,9 +123,25 @@ impl PgTx {
         self.remembered(answer).await
     }
 
+    /// Goes back to the savepoint. As a simple query: what failed before it in this flight does not take it along.
+    pub async fn undo(&self) -> Result<()> {
+        let (mut turn, conn, opener) = self.take_turn().await?;
+        let opened = self.open(&mut turn, &conn, opener);
+        let _ = poll!(opened.clone());
+        let mut undone = pin!(conn.batch_execute(UNDO));
+        let sent = poll!(undone.as_mut());
+        drop(turn);
+        let undone = async {
+            opened.await?;
+            rest_of(sent, undone).await.map_err(classified)
+        };
+        let undone = within(ANSWER_TIMEOUT, undone).await;
+        self.remembered(undone).await
+    }
+
     pub async fn check(&self) -> Result<()> {
-        let (mut turn, conn, question) = self.take_turn().await?;
-        let opened = self.open(&mut turn, &conn, question);
+        let (mut turn, conn, opener) = self.take_turn().await?;
+        let opened = self.open(&mut turn, &conn, opener);
         drop(turn);
         let opened = within(ANSWER_TIMEOUT, opened).await;
         self.remembered(opened).await
@@ -222,9 +157,31 @@ impl PgTx {
         answer
     }
 
-    /// A write waits for its COMMIT; a read has nothing to learn from it.
+    /// Sends the COMMIT of a read behind its statements, into the same flight. Not while one of them waits for its turn:
+    /// whether it was sent.
+    pub fn end(&self) -> bool {
+        let Ok(mut turn) = self.turn.try_lock() else { return false };
+        let (Some(conn), Some(commit)) = (turn.conn.clone(), turn.commit.take()) else {
+            return false;
+        };
+        let mut ended = async move { conn.execute_raw(&commit, NO_PARAMETERS).await.is_ok() }.boxed();
+        if ended.as_mut().now_or_never().is_some() {
+            ended = std::future::ready(false).boxed(); // the connection is gone
+        }
+        turn.ended = Some(ended);
+        true
+    }
+
+    /// A write waits for its COMMIT; a read has nothing to learn from it. One that has left with the read's statements is
+    /// answered with them; the connection goes back after that, so that no flight has statements of two transactions.
     pub async fn commit(mut self) -> Result<()> {
         let turn = self.turn.get_mut();
+        if let Some(ended) = turn.ended.take() {
+            if within(ANSWER_TIMEOUT, ended.map(Ok)).await.is_ok_and(|done| done) {
+                turn.conn = None;
+            }
+            return Ok(()); // else it is rolled back
+        }
         let (Some(conn), Some(_)) = (turn.conn.take(), turn.opened.take()) else {
             return Ok(());
         };
@@ -281,14 +238,14 @@ impl PgTx {
         within(ANSWER_TIMEOUT, answers).await
     }
 
-    async fn take_turn(&self) -> Result<(MutexGuard<'_, Turn>, Arc<Object>, Option<Statement>)> {
+    async fn take_turn(&self) -> Result<(MutexGuard<'_, Turn>, Arc<Leased>, Option<Opener>)> {
         let turn = tokio::time::timeout(TURN, self.turn.lock()).await;
         let mut turn = turn.map_err(|_| Error::internal(SET_ASIDE))?;
         if let Some(error) = &turn.failed {
             return Err(error.clone());
         }
         match self.ready(&mut turn).await {
-            Ok((conn, question)) => Ok((turn, conn, question)),
+            Ok((conn, opener)) => Ok((turn, conn, opener)),
             Err(error) => {
                 turn.failed = Some(error.clone());
                 Err(error)
@@ -296,19 +253,24 @@ impl PgTx {
         }
     }
 
-    /// A connection and, for the first statement on it, the question of the gate.
-    async fn ready(&self, turn: &mut Turn) -> Result<(Arc<Object>, Option<Statement>)> {
+    /// A connection and, for the first statement on it, what opens the transaction.
+    async fn ready(&self, turn: &mut Turn) -> Result<(Arc<Leased>, Option<Opener>)> {
         let conn = match &turn.conn {
             Some(conn) => conn.clone(),
-            None => turn.conn.insert(Arc::new(self.server.pool.get().await.map_err(out_of_reach)?)).clone(),
+            None => turn.conn.insert(Arc::new(self.server.take().await?)).clone(),
         };
+        if turn.opened.is_some() {
+            return Ok((conn, None));
+        }
+        let begin = self.prepared(&conn, if self.opening.mode == Mode::Read { READ } else { WRITE }).await?;
+        let role = if self.opening.tenant.is_some() { TENANT } else { SYSTEM };
+        let become_role = self.prepared(&conn, role).await?;
         let question = match &self.opening.gate {
-            Some(gate) if turn.opened.is_none() => {
-                Some(self.prepared(&conn, gate.question().0.postgres).await?)
-            }
-            _ => None,
+            Some(gate) => Some(self.prepared(&conn, gate.question().0.postgres).await?),
+            None => None,
         };
-        Ok((conn, question))
+        let commit = self.prepared(&conn, COMMIT).await?;
+        Ok((conn, Some(Opener { begin, become_role, question, commit })))
     }
 
     async fn prepared(&self, conn: &Object, sql: &str) -> Result<Statement> {
@@ -316,25 +278,32 @@ impl PgTx {
         within(PREPARE_TIMEOUT, preparing).await
     }
 
-    fn open(&self, turn: &mut Turn, conn: &Arc<Object>, question: Option<Statement>) -> Opened {
-        let opened = turn
-            .opened
-            .get_or_insert_with(|| opening(conn.clone(), self.opening.clone(), question).boxed().shared());
+    /// The opening, which the first statement has prepared and the others share.
+    fn open(&self, turn: &mut Turn, conn: &Arc<Leased>, opener: Option<Opener>) -> Opened {
+        if let Some(opener) = &opener {
+            turn.commit = Some(opener.commit.clone());
+        }
+        let opened = turn.opened.get_or_insert_with(|| match opener {
+            Some(opener) => opening(conn.clone(), self.opening.clone(), opener).boxed().shared(),
+            None => async { Err(Error::internal("a transaction was not opened")) }.boxed().shared(),
+        });
         opened.clone()
     }
 }
 
 /// Whether it has committed is not known; a connection with a COMMIT that is not answered is for nobody else.
-fn given_up_if_silent(conn: Arc<Object>, committed: Result<()>) -> Result<()> {
+fn given_up_if_silent(conn: Arc<Leased>, committed: Result<()>) -> Result<()> {
     if committed.as_ref().is_err_and(Error::is_caused_by::<Silent>) {
         give_up(conn);
     }
     committed
 }
 
-/// Closes it: the pool makes another in its place, which may find another server.
-fn give_up(conn: Arc<Object>) {
-    drop(Arc::into_inner(conn).map(Object::take));
+/// If nobody else has it.
+fn give_up(conn: Arc<Leased>) {
+    if let Some(conn) = Arc::into_inner(conn) {
+        conn.give_up();
+    }
 }
 
 /// The outcome of what was polled once.
@@ -362,36 +331,29 @@ async fn asked(
     Ok((all, rows.rows_affected().unwrap_or(0)))
 }
 
-async fn opening(conn: Arc<Object>, opening: Opening, question: Option<Statement>) -> Result<()> {
-    // REPEATABLE READ: the statements of a read see one state, so a page and what belongs to it fit together.
-    let access = match opening.mode {
-        Mode::Read => "ISOLATION LEVEL REPEATABLE READ READ ONLY",
-        // and not READ WRITE: a server that takes no writes for now, such as a standby or one whose disk fills up, says so
-        Mode::Write => "ISOLATION LEVEL READ COMMITTED",
-    };
-    // A `Uuid` cannot carry SQL.
-    let begin = match opening.tenant {
-        Some(tenant) => format!(
-            "BEGIN {access}; SET LOCAL ROLE tenantry_tenant; SELECT set_config('app.tenant_id', '{tenant}', true)"
-        ),
-        None => format!("BEGIN {access}; SET LOCAL ROLE tenantry_system"),
-    };
-    let begin = async { conn.batch_execute(&begin).await.map_err(classified) };
-    let (Some(gate), Some(question), Some(tenant)) = (&opening.gate, question, opening.tenant) else {
-        return begin.await;
+async fn opening(conn: Arc<Leased>, opening: Opening, opener: Opener) -> Result<()> {
+    let tenant = opening.tenant.as_ref().map(|tenant| tenant as &(dyn ToSql + Sync));
+    let begin = async { conn.execute_raw(&opener.begin, NO_PARAMETERS).await.map_err(|e| failed(&conn, e)) };
+    let role = async { conn.execute_raw(&opener.become_role, tenant).await.map_err(|e| failed(&conn, e)) };
+    let (Some(gate), Some(question)) = (&opening.gate, &opener.question) else {
+        return try_join!(begin, role).map(drop);
     };
     let (_, params) = gate.question();
-    let tenant: &(dyn ToSql + Sync) = &tenant;
     let params: Vec<_> =
-        std::iter::once(tenant).chain(params.into_iter().map(|p| p as &(dyn ToSql + Sync))).collect();
-    let answer = async { conn.query_opt(&question, &params).await.map_err(|e| failed(&conn, e)) };
-    let ((), row) = try_join!(begin, answer)?;
+        tenant.into_iter().chain(params.into_iter().map(|p| p as &(dyn ToSql + Sync))).collect();
+    let answer = async { conn.query_opt(question, &params).await.map_err(|e| failed(&conn, e)) };
+    let (_, _, row) = try_join!(begin, role, answer)?;
     gate.admit(row.as_ref().map(AnyRow::Postgres))
 }
 
+/// What is wrong with a statement behind the end of its transaction.
+const ENDED: &str = "a read that is sent at once asked for more when its answers had come";
+
+const NO_PARAMETERS: [&(dyn ToSql + Sync); 0] = [];
+
 /// However else a transaction is left - an error, a panic, a client that went away - its ROLLBACK is in the pipeline before
 /// anybody can get the connection, and the task keeps it out of the pool until a statement that still runs, or waits
-/// for a lock to be prepared, has ended.
+/// for a lock to be prepared, has ended. A read whose COMMIT has left with its statements is over if that was done.
 impl Drop for PgTx {
     fn drop(&mut self) {
         let turn = self.turn.get_mut();
@@ -399,8 +361,17 @@ impl Drop for PgTx {
         let Some(conn) = turn.conn.take() else {
             return;
         };
-        let held = conn.clone();
-        let mut rollback = async move { held.batch_execute("ROLLBACK").await }.boxed();
+        let (held, ended) = (conn.clone(), turn.ended.take());
+        let mut rollback = async move {
+            let done = match ended {
+                Some(ended) => ended.await,
+                None => false,
+            };
+            if !done {
+                let _ = held.batch_execute("ROLLBACK").await;
+            }
+        }
+        .boxed();
         let answered = rollback.as_mut().now_or_never().is_some(); // the first poll sends
         if let (false, Ok(runtime)) = (answered, Handle::try_current()) {
             let ended = async move {

@@ -159,6 +159,14 @@ impl TenantConn {
         self.rings[topic as usize].store(true, Relaxed);
     }
 
+    /// Ends a read behind what it has sent, if all of that has left: whether it has.
+    pub(crate) fn end(&self) -> bool {
+        match &self.backend {
+            Backend::Postgres(tx) => tx.end(),
+            Backend::Sqlite(_) => true, // there a statement has its answer at once
+        }
+    }
+
     /// Whether the caller was let in; asks now if no statement has asked yet.
     pub(crate) async fn check(&self) -> Result<()> {
         match &self.backend {
@@ -169,17 +177,16 @@ impl TenantConn {
 
     /// From here on it can be [taken back](Self::undo), while what was before it stays. Once a transaction.
     pub(crate) async fn savepoint(&self) -> Result<()> {
-        self.control(SAVEPOINT).await
+        self.backend.run::<()>(SAVEPOINT, SAVEPOINT, None, &[]).await.map(drop)
     }
 
     /// Takes back what was done since the savepoint, with the locks that this took. What failed or was abandoned there
     /// does not matter any more to statements that come after it.
     pub(crate) async fn undo(&self) -> Result<()> {
-        self.control(UNDO).await
-    }
-
-    async fn control(&self, text: &'static str) -> Result<()> {
-        self.backend.run::<()>(text, text, None, &[]).await.map(drop)
+        match &self.backend {
+            Backend::Postgres(tx) => tx.undo().await,
+            Backend::Sqlite(tx) => tx.run::<()>(UNDO, None, &[]).await.map(drop),
+        }
     }
 
     /// PostgreSQL answers the COMMIT of a failed transaction with a quiet ROLLBACK, hence the count.

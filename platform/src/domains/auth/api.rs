@@ -61,7 +61,7 @@ pub async fn jwks(_: Public, State(core): State<Core>) -> Result<Bare<JwkSetView
 }
 
 pub async fn me(scope: Scope<Profile>) -> Result<Data<MeView>> {
-    let (user, tenant) = scope.read(async |tx| service::me(tx).await).await?;
+    let (user, tenant) = scope.read_at_once(async |tx| service::me(tx).await).await?;
     Ok(Data(MeView { user: user.into(), tenant: tenant.into() }))
 }
 
