@@ -6,9 +6,6 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// Named in the pages and not yet there. This list only shrinks: what is there has to leave it.
-const COMING: [&str; 1] = ["docs/performance.md"];
-
 fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -50,12 +47,8 @@ fn is_test(code: &str) -> bool {
         && code.matches('_').count() > 2
 }
 
-/// Whether a path is there, or known to be coming; what has come has to leave the list.
 fn is_there(path: &str) -> bool {
-    let coming = COMING.contains(&path);
-    let there = root().join(path).exists();
-    assert!(!(coming && there), "{path} is there: it has to leave the list COMING");
-    there || coming
+    root().join(path).exists()
 }
 
 #[test]
