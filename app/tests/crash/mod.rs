@@ -11,13 +11,14 @@ mod writer;
 
 use crate::support::{
     PASSWORD,
+    binary::Folder,
     database::{TestDatabase, on_postgres},
     until,
 };
 use axum::http::Method;
 use checker::{Fault, History, OrderRow, Reply, check};
 use dice::Dice;
-use node::{Folder, Node};
+use node::{Node, logs};
 use receiver::Receiver;
 use serde_json::{Value, json};
 use std::{
@@ -184,7 +185,7 @@ impl Run {
             deliveries.len(),
             ids.len(),
         );
-        let logs = self.folder.logs();
+        let logs = logs(&self.folder);
         for line in logs.lines().filter(|line| line.contains("\"ERROR\"") || line.contains("panicked")) {
             println!("{line}");
         }

@@ -1,34 +1,17 @@
 //! The service as a process of its own, to be killed.
-use crate::support::until;
+use crate::support::{binary::Folder, until};
 use std::{
     fs::File,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 use tenantry::uuid::Uuid;
 
-/// Where nodes work and log, one file each.
-pub struct Folder(PathBuf);
-
-impl Folder {
-    pub fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("tenantry-crash-{}", Uuid::new_v4().simple()));
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    /// What all nodes have logged.
-    pub fn logs(&self) -> String {
-        let entries = std::fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
-        let logs = entries.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
-        logs.map(|path| std::fs::read_to_string(path).unwrap()).collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// What all nodes of this folder have logged.
+pub fn logs(folder: &Folder) -> String {
+    let entries = std::fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().path());
+    let logs = entries.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+    logs.map(|path| std::fs::read_to_string(path).unwrap()).collect()
 }
 
 /// A running service; killed at its end, whatever happens.
@@ -38,7 +21,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts it on a free port. It is not ready then.
+    /// Starts it on a free port, with a log of its own. It is not ready then.
     pub fn start(folder: &Folder, database: &str) -> Self {
         let log = folder.0.join(format!("{}.log", Uuid::now_v7()));
         let variables = [
@@ -59,12 +42,8 @@ impl Node {
             ("http_proxy", "http://127.0.0.1:9"),
             ("LOG_FORMAT", "json"),
         ];
-        let child = Command::new(env!("CARGO_BIN_EXE_tenantry"))
-            .arg("serve")
-            .env_clear()
-            .envs(variables)
-            .current_dir(Path::new(&folder.0))
-            .stdin(Stdio::null())
+        let child = folder
+            .tenantry(&["serve"], &variables)
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())
             .spawn()
