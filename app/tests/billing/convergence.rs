@@ -316,11 +316,16 @@ async fn limits_follow_the_plan_at_once() {
     let app = TestApp::start_with(options).await;
     let acme = app.tenant("acme").await;
     let policy = async || acme.member.get("/orders").await.header("ratelimit-policy").to_owned();
+    let endpoint = || acme.owner.post("/webhooks/endpoints", json!({ "url": "https://hooks.example.test/" }));
     assert_eq!(policy().await, "\"tenant\";q=600;w=60");
+    endpoint().await.created();
+    endpoint().await.refused(422, "BUSINESS_RULE_VIOLATION");
     let id = subscribed(&app, &stripe, &acme.owner, PRO).await;
     assert_eq!(policy().await, "\"tenant\";q=12000;w=60");
+    endpoint().await.created();
     super::changed(&app, &stripe, &id, json!({ "status": "unpaid" })).await;
     assert_eq!(policy().await, "\"tenant\";q=600;w=60");
+    endpoint().await.refused(422, "BUSINESS_RULE_VIOLATION");
     app.clock.advance(Duration::from_secs(1));
     let tenant = acme.viewer.get("/tenant").await.ok();
     assert_eq!(tenant["data"]["plan"], Value::from("free"));

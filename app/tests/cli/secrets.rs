@@ -2,6 +2,7 @@
 use super::{Folder, Running};
 use crate::support::{
     database::{TestDatabase, on_postgres},
+    receiver::Receiver,
     redis::shared_url,
     smtp::Smtp,
     until,
@@ -35,6 +36,7 @@ impl Tour {
             ("AUTO_MIGRATE", "true"),
             ("SECRET_KEY", SECRET_KEY),
             ("WEBHOOK_SIGNING_SECRET", SIGNING_SECRET),
+            ("WEBHOOK_ALLOW_PRIVATE_TARGETS", "true"),
             ("JWT_ALGORITHM", "EdDSA"),
             ("JWT_PRIVATE_KEY", PRIVATE_KEY),
             ("JWT_PREVIOUS_KEYS", PREVIOUS_KEY),
@@ -128,6 +130,7 @@ async fn no_secret_and_no_address_is_in_the_most_talkative_log() {
     let (owner, ada) = people(&tour).await;
     passwords(&tour, &ada).await;
     let key = api_keys(&tour, &owner);
+    webhooks(&tour, &owner).await;
     credentials_in_wrong_places(&tour);
     let log = tour.log.clone();
     let canaries = tour.canaries.lock().unwrap().clone();
@@ -218,6 +221,25 @@ fn api_keys(tour: &Tour, owner: &str) -> String {
     tour.ask("DELETE", &format!("/api-keys/{id}"), Some(owner), &Value::Null, 204);
     tour.ask("GET", "/orders", key, &Value::Null, 401);
     id
+}
+
+/// Made, tried, given another secret, tried again; what is sent is nobody's either.
+async fn webhooks(tour: &Tour, owner: &str) {
+    let receiver = Receiver::start().await;
+    let body = json!({ "url": format!("{}&key=canary-of-a-receiver", receiver.url()) });
+    tour.hide(&["canary-of-a-receiver"]);
+    let made = tour.ask("POST", "/webhooks/endpoints", Some(owner), &body, 201);
+    let one = format!("/webhooks/endpoints/{}", text(&made["id"]));
+    let rotated = tour.ask("POST", &format!("{one}/rotate-secret"), Some(owner), &Value::Null, 200);
+    for secret in [&made["secret"], &rotated["secret"]] {
+        tour.hide(&[text(secret), text(secret).strip_prefix("whsec_").unwrap()]);
+    }
+    tour.ask("POST", &format!("{one}/test"), Some(owner), &Value::Null, 202);
+    until(|| receiver.count() == 1).await;
+    for signature in receiver.received()[0].header("webhook-signature").split(' ') {
+        tour.hide(&[signature.strip_prefix("v1,").unwrap()]);
+    }
+    tour.ask("DELETE", &one, Some(owner), &Value::Null, 204);
 }
 
 /// Where people put secrets by mistake, and what breaks while one is being read.

@@ -16,7 +16,7 @@ use crate::{
     data::Topic,
     error::{Error, Fault, Result},
     http::{Conditions, Id, Paging},
-    infra::audit::Entry,
+    infra::{audit::Entry, plans::Feature},
     values::{Lines, List},
 };
 use serde_json::json;
@@ -84,13 +84,7 @@ impl Change {
 /// A new endpoint. Of any number at once only as many are made as the plan allows: each waits for those before it.
 pub async fn create(core: &Core, tx: &Tx<Manage>, new: NewEndpoint) -> Result<CreatedEndpointView> {
     let count = store::lock_and_count(tx).await?;
-    let plan = tx.plan().await?;
-    let most = plan.entitlements().webhook_endpoints;
-    if count >= i64::from(most) {
-        return Err(Error::business_rule(format!(
-            "The plan {plan} allows {most} webhook endpoints, and there are {count}"
-        )));
-    }
+    tx.plan().await?.require(Feature::WebhookEndpoints, count)?;
     let endpoint = WebhookEndpoint {
         id: tx.new_id(),
         url: new.url,
