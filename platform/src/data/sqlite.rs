@@ -1,13 +1,18 @@
 //! SQLite: the same transactions over one writer and several readers of a file in WAL mode.
+mod statement;
+
+pub(super) use statement::{blocking, classified};
+
+use self::statement::{control, look, query};
 use super::{
     Contended, DatabaseSettings, FromRow, LOCK_TIMEOUT, Mode, Opening, Param, PoolState, Row, SET_ASIDE,
-    STATEMENT_TIMEOUT, TURN, UNDO,
+    TURN, UNDO,
 };
 use crate::{
     error::{Error, Result},
     values::Timestamp,
 };
-use rusqlite::{Connection, ErrorCode, functions::FunctionFlags};
+use rusqlite::{Connection, functions::FunctionFlags};
 use std::{
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
@@ -15,12 +20,9 @@ use std::{
         self, Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::{
-    runtime::{Handle, RuntimeFlavor},
-    sync::{Mutex, MutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
-};
+use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 /// One writer behind an async mutex, so that nobody spins on SQLITE_BUSY, and at most as many readers as a pool would have.
@@ -50,6 +52,13 @@ impl Files {
         })
     }
 
+    /// One that cannot write, from its beginning: to say so expires all prepared statements.
+    fn reader(&self) -> Result<Connection> {
+        let conn = connect(&self.path, self.durable)?;
+        conn.execute_batch("PRAGMA query_only = ON").map_err(classified)?;
+        Ok(conn)
+    }
+
     /// Readers and the writer.
     pub fn pool(&self) -> PoolState {
         let readers = lock(&self.readers).len();
@@ -75,7 +84,7 @@ impl Files {
                 let permit = tokio::time::timeout(self.acquire_timeout, self.reading.clone().acquire_owned());
                 let permit = permit.await.map_err(full)?.map_err(Error::unavailable)?;
                 let idle = lock(&self.readers).pop();
-                let conn = idle.map_or_else(|| connect(&self.path, self.durable), Ok)?;
+                let conn = idle.map_or_else(|| self.reader(), Ok)?;
                 Ok(Held::Reader(conn, permit))
             }
         }
@@ -188,7 +197,10 @@ impl LiteTx {
     ) -> Result<(Vec<T>, u64)> {
         let mut turn = self.take_turn().await?;
         let conn = self.opened(&mut turn).await?;
-        blocking(|| query(conn, self.opening.mode, sql, tenant, params, T::from_row))
+        match self.opening.mode {
+            Mode::Read => look(conn, sql, tenant, params, T::from_row),
+            Mode::Write => blocking(|| query(conn, Mode::Write, sql, tenant, params, T::from_row)),
+        }
     }
 
     pub async fn check(&self) -> Result<()> {
@@ -209,7 +221,7 @@ impl LiteTx {
         let Some(conn) = held else {
             return Ok(());
         };
-        blocking(|| conn.execute_batch("COMMIT")).map_err(classified)?; // if it fails, the drop rolls back
+        blocking(|| control(conn, "COMMIT")).map_err(classified)?; // if it fails, the drop rolls back
         *held = None;
         Ok(())
     }
@@ -250,14 +262,12 @@ impl LiteTx {
 
     async fn open(&self, held: &mut Option<Held>) -> Result<()> {
         let conn = held.insert(self.files.hold(self.opening.mode).await?); // so that whatever is next is rolled back
-        let begin = match self.opening.mode {
-            Mode::Read => "PRAGMA query_only = ON; BEGIN",
-            Mode::Write => "BEGIN IMMEDIATE",
-        };
-        blocking(|| {
-            conn.execute_batch(begin).map_err(classified)?;
-            self.ask(conn)
-        })
+        match self.opening.mode {
+            Mode::Read => control(conn, "BEGIN"), // takes no lock
+            Mode::Write => blocking(|| control(conn, "BEGIN IMMEDIATE")),
+        }
+        .map_err(classified)?;
+        self.ask(conn)
     }
 
     fn ask(&self, conn: &mut Connection) -> Result<()> {
@@ -266,7 +276,7 @@ impl LiteTx {
         };
         let (sql, params) = gate.question();
         let mut outcome = None;
-        query(conn, Mode::Read, sql.sqlite, tenant.as_ref(), &params, |row| {
+        look(conn, sql.sqlite, tenant.as_ref(), &params, |row| {
             outcome.get_or_insert_with(|| {
                 gate.admit(Some(Row::Sqlite(match row {
                     Row::Sqlite(row) => row,
@@ -280,7 +290,7 @@ impl LiteTx {
 
     fn end(&self, held: Option<Held>) {
         let Some(held) = held else { return };
-        let ended = held.execute_batch("ROLLBACK").is_ok() || held.is_autocommit();
+        let ended = control(&held, "ROLLBACK").is_ok() || held.is_autocommit();
         if let (Held::Reader(conn, permit), true) = (held, ended) {
             lock(&self.files.readers).push(conn);
             drop(permit);
@@ -292,81 +302,5 @@ impl Drop for LiteTx {
     fn drop(&mut self) {
         let held = self.turn.get_mut().held.take();
         self.end(held);
-    }
-}
-
-/// How many of its virtual machine's steps SQLite takes between two looks at the clock; some microseconds.
-const STEPS: i32 = 1000;
-
-/// Runs a statement, but not for ever.
-fn query<T>(
-    conn: &mut Connection,
-    mode: Mode,
-    sql: &str,
-    tenant: Option<&Uuid>,
-    params: &[&dyn Param],
-    read: impl FnMut(&Row<'_>) -> Result<T>,
-) -> Result<(Vec<T>, u64)> {
-    let began = Instant::now();
-    conn.progress_handler(STEPS, Some(move || began.elapsed() > STATEMENT_TIMEOUT)).map_err(classified)?;
-    let answer = answer(conn, mode, sql, tenant, params, read);
-    conn.progress_handler(0, None::<fn() -> bool>).map_err(classified)?;
-    answer
-}
-
-/// Parameters are bound by name: to SQLite `$2` is a name, and its number is its place of first appearance.
-fn answer<T>(
-    conn: &Connection,
-    mode: Mode,
-    sql: &str,
-    tenant: Option<&Uuid>,
-    params: &[&dyn Param],
-    mut read: impl FnMut(&Row<'_>) -> Result<T>,
-) -> Result<(Vec<T>, u64)> {
-    let mut statement = conn.prepare_cached(sql).map_err(classified)?;
-    if mode == Mode::Read && !statement.readonly() {
-        return Err(Error::internal("a statement changes rows in a transaction that reads"));
-    }
-    let params: Vec<_> =
-        tenant.into_iter().map(|tenant| tenant as &dyn Param).chain(params.iter().copied()).collect();
-    let taken = statement.parameter_count();
-    if params.len() != taken {
-        let given = params.len();
-        return Err(Error::internal(format!("a statement takes {taken} parameters and was given {given}")));
-    }
-    for (i, param) in params.into_iter().enumerate() {
-        let name = format!("${}", i + 1);
-        let index = statement.parameter_index(&name).map_err(classified)?;
-        let index = index.ok_or_else(|| Error::internal(format!("a statement has no parameter {name}")))?;
-        statement.raw_bind_parameter(index, param).map_err(classified)?;
-    }
-    let (mut rows, mut all) = (statement.raw_query(), Vec::new());
-    while let Some(row) = rows.next().map_err(classified)? {
-        all.push(read(&Row::Sqlite(row))?);
-    }
-    drop(rows);
-    Ok((all, conn.changes()))
-}
-
-/// `block_in_place` panics on a current-thread runtime, where there is nobody to hand the other tasks to.
-pub(super) fn blocking<T>(f: impl FnOnce() -> T) -> T {
-    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(f),
-        _ => f(),
-    }
-}
-
-/// A full, read-only or busy disk passes, and so does a statement that took too long; the rest is a fault of ours.
-pub(super) fn classified(error: rusqlite::Error) -> Error {
-    use ErrorCode::{
-        CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OperationInterrupted, OutOfMemory, ReadOnly,
-        SystemIoFailure,
-    };
-    match error.sqlite_error_code() {
-        Some(DatabaseBusy | DatabaseLocked) => Error::unavailable(Contended::new(error)),
-        Some(CannotOpen | DiskFull | OperationInterrupted | OutOfMemory | ReadOnly | SystemIoFailure) => {
-            Error::unavailable(error)
-        }
-        _ => Error::internal(error),
     }
 }
