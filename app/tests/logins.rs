@@ -84,7 +84,7 @@ async fn every_failed_sign_in_waits_as_often_for_the_database_on_postgres() {
 
 /// Hashing has threads of its own: while they and their queue are full, everything else is answered as ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_storm_of_sign_ins_is_refused_at_once_and_holds_up_nobody() {
+async fn a_storm_of_sign_ins_is_refused_and_holds_up_nobody() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
     let placed = acme.member.post("/orders", order()).await.created();

@@ -1,6 +1,6 @@
 //! Password hashes: bcrypt as any bcrypt library writes them, argon2id for what bcrypt would cut off. Hashing takes a
 //! third of a second of a core, so it runs on threads of its own behind a bounded queue: when that is full, a caller gets
-//! a 503 at once, and no other route gets slower.
+//! a 503 soon, and no other route gets slower.
 use crate::error::{Error, Result};
 use argon2::{
     Algorithm, Argon2, Params, Version,
@@ -14,14 +14,20 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 /// Bytes that bcrypt takes into account; it would ignore the rest without a word.
 const BCRYPT_BYTES: usize = 72;
 
 /// Waiting hashes per thread. At cost 12 the last of them waits about five seconds.
 const QUEUE_PER_THREAD: usize = 16;
+/// For whom there is no room is told so after a while: a program that tries again at once, whatever `Retry-After` says,
+/// would else have most of the machine for being refused.
+const REFUSAL: Duration = Duration::from_millis(250);
+/// No more than so many are kept waiting for it; the others are told at once.
+const KEPT_WAITING: usize = 64;
 
 /// Which hash new passwords get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +42,7 @@ pub enum Scheme {
 #[derive(Clone)]
 pub struct PasswordHasherPool {
     queue: mpsc::SyncSender<Job>,
+    refusing: Arc<Semaphore>,
     done: Arc<AtomicU64>,
     scheme: Scheme,
     decoys: Arc<Decoys>,
@@ -70,6 +77,7 @@ impl PasswordHasherPool {
         for i in 0..threads {
             let jobs = jobs.clone();
             let work = move || {
+                give_way();
                 loop {
                     let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     match job {
@@ -80,7 +88,8 @@ impl PasswordHasherPool {
             };
             thread::Builder::new().name(format!("password-{i}")).spawn(work).map_err(Error::internal)?;
         }
-        Ok(Self { queue, done: Arc::default(), scheme, decoys: Arc::new(Decoys::of(scheme)) })
+        let refusing = Arc::new(Semaphore::new(KEPT_WAITING));
+        Ok(Self { queue, refusing, done: Arc::default(), scheme, decoys: Arc::new(Decoys::of(scheme)) })
     }
 
     /// How many hashes and comparisons have been done since the start.
@@ -111,9 +120,22 @@ impl PasswordHasherPool {
                 let _ = send.send(outcome); // the client may have gone away
             }
         });
-        let full = |_| Error::unavailable("the queue for password hashing is full").retry_after(5);
-        self.queue.try_send(job).map_err(full)?;
+        if self.queue.try_send(job).is_err() {
+            if let Ok(_kept) = self.refusing.try_acquire() {
+                tokio::time::sleep(REFUSAL).await;
+            }
+            return Err(Error::unavailable("the queue for password hashing is full").retry_after(5));
+        }
         receive.await.map_err(|_| Error::internal("a password hash was lost"))
+    }
+}
+
+/// Where a core is wanted by somebody else, too, who needs it for microseconds, the calling thread is to wait: a hash is not
+/// noticeably later for it. By the weights of Linux's scheduler (`sched(7)`) it gets a tenth of a core where all are busy.
+fn give_way() {
+    #[cfg(target_os = "linux")] // where niceness is that of a thread
+    if let Err(error) = rustix::process::nice(10) {
+        tracing::debug!(%error, "passwords are hashed at the priority of everything else");
     }
 }
 
