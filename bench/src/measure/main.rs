@@ -194,6 +194,9 @@ impl Run {
             }
             None => None,
         };
+        if storm {
+            self.under_a_storm(&product, &asked, report)?; // before PostgreSQL has to clean up behind what was written
+        }
         let mut rows = Vec::new();
         let scaled = if routes.is_empty() { vec![Route::Get, Route::List, Route::Create] } else { routes };
         for route in scaled {
@@ -214,9 +217,6 @@ impl Run {
         report.line(&format!(
             "Memory of the product: {resting:.0} MiB idle (at most 30), {loaded:.0} MiB at most under load (at most 80)."
         ));
-        if storm {
-            self.under_a_storm(&product, &asked, report)?;
-        }
         Ok(())
     }
 
