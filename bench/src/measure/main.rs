@@ -26,9 +26,6 @@ const CONNECTIONS: u32 = 32;
 /// Those that read while others sign in, and those that sign in.
 const READING: u32 = 8;
 const SIGNING_IN: u32 = 64;
-/// What the product sets on its connections, for a floor that does so too: a list with `LIMIT $n` is then not planned anew
-/// each time.
-const GENERIC_PLANS: &str = "-c%20plan_cache_mode%3Dforce_generic_plan";
 /// Starts of the demo.
 const STARTS: usize = 9;
 
@@ -178,8 +175,7 @@ impl Run {
         let folder = &self.options.folder;
         let small = self.filled("small", (100, 10_000), report).await?;
         let product = self.programs.serve(folder, &small.url, "product.log")?;
-        let floor = self.programs.floor(folder, &small.superuser, "")?;
-        let planned = self.programs.floor(folder, &small.superuser, GENERIC_PLANS)?;
+        let floor = self.programs.floor(folder, &small.superuser)?;
         let asked = data::asked(&small, &product).await?;
         compare::same(&small, &product, &floor, &asked, &routes).await?;
         let idle = self.programs.serve(folder, &small.url, "idle.log")?;
@@ -201,9 +197,6 @@ impl Run {
         let scaled = if routes.is_empty() { vec![Route::Get, Route::List, Route::Create] } else { routes };
         for route in scaled {
             let mut targets = vec![target("floor", &floor, &asked), target("product", &product, &asked)];
-            if route == Route::List {
-                targets.push(target("floor, generic plans", &planned, &asked));
-            }
             if let (Some((server, asked)), true) = (&large, route != Route::Health) {
                 targets.push(target("product, 1 million orders", server, asked));
             }
@@ -285,18 +278,19 @@ fn limit(route: Route) -> Option<f64> {
     }
 }
 
-/// The product's cost to the floor's, that of another floor to it, and that of much data to that of little.
+/// The product's cost to the floor's, and that of much data to that of little.
 fn rows_of(route: Route, targets: &[Target<'_>]) -> Vec<Vec<String>> {
     let row = |(i, target): (usize, &Target<'_>)| {
-        let to = |other: usize| ratio(&target.samples, &targets[other].samples);
-        let against = match target.name {
-            "floor" => "1".to_owned(),
-            "product" => of_limit(to(0), limit(route)),
-            name if name.starts_with("floor") => of_limit(to(0), None),
-            _ => format!("{} to 10 thousand", of_limit(to(1), limit(route).map(|_| 1.15))),
+        let against = match i {
+            0 => "1".to_owned(),
+            1 => of_limit(ratio(&target.samples, &targets[0].samples), limit(route)),
+            _ => {
+                let ratio = ratio(&target.samples, &targets[1].samples);
+                format!("{} to 10 thousand", of_limit(ratio, limit(route).map(|_| 1.15)))
+            }
         };
         let names = vec![route.shown().to_owned(), target.name.to_owned()];
-        [names, figures(&median(&targets[i].samples)), vec![against]].concat()
+        [names, figures(&median(&target.samples)), vec![against]].concat()
     };
     targets.iter().enumerate().map(row).collect()
 }

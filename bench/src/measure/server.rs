@@ -79,13 +79,11 @@ impl Programs {
         Server::start(command.arg("serve").env("PORT", port.to_string()), port, &folder.join(log))
     }
 
-    /// The floor on this database, with these settings of PostgreSQL for its connections.
-    pub fn floor(&self, folder: &Path, url: &str, settings: &str) -> Result<Server> {
+    pub fn floor(&self, folder: &Path, url: &str) -> Result<Server> {
         let port = free_port()?;
-        let url = format!("{url}?options={settings}");
         let mut command = Command::new(&self.floor);
         command.env_clear().env("SECRET_KEY", SECRET_KEY);
-        command.args([&url, &port.to_string(), &CONNECTIONS.to_string()]);
+        command.args([url, &port.to_string(), &CONNECTIONS.to_string()]);
         Server::start(&mut command, port, &folder.join("floor.log"))
     }
 
