@@ -1,6 +1,7 @@
 //! What a use case and its client may get wrong: whatever they do, all of it is written or nothing, nobody comes in who
 //! may not, and the connection is used on.
 mod clumsy;
+mod flights;
 
 pub use clumsy::domain as clumsy_domain;
 
@@ -184,88 +185,6 @@ async fn a_request_dropped_at_any_point_leaves_all_or_nothing() {
     for _ in ["cold", "warm"] {
         dropped_at_any_point(&app, &acme.member, "GET", &format!("/orders/{id}"), &Value::Null).await;
     }
-}
-
-/// Ten are used while they come back soon.
-#[tokio::test(flavor = "multi_thread")]
-async fn more_connections_are_taken_when_those_in_use_are_held_up_on_postgres() {
-    if !on_postgres() {
-        return;
-    }
-    let app = TestApp::start_with(Options { acquire_timeout: Duration::from_secs(20), ..options(13) }).await;
-    let acme = app.tenant("acme").await;
-    let held = app.database.hold("orders").await;
-    let placing: Vec<_> = (0..12)
-        .map(|_| {
-            let member = acme.member.clone();
-            tokio::spawn(async move { member.post("/orders", order()).await.created() })
-        })
-        .collect();
-    app.database.until(WAITING, 12).await;
-    acme.member.get("/auth/me").await.ok();
-    held.release().await;
-    for placed in placing {
-        placed.await.unwrap();
-    }
-    app.database.settle().await;
-    all_or_nothing(&app).await;
-}
-
-/// Its end has left with its statements, so there is no transaction any more.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_read_that_is_sent_at_once_cannot_ask_again_on_postgres() {
-    let (_proxy, through) = far_away().await;
-    let app =
-        TestApp::start_with(Options { through, acquire_timeout: Duration::from_secs(20), ..options(1) })
-            .await;
-    let acme = app.tenant("acme").await;
-    for _ in ["cold", "warm"] {
-        let answer = acme.member.get("/clumsy/asks-again").await;
-        if on_postgres() {
-            answer.refused(500, "INTERNAL_ERROR");
-        } else {
-            answer.ok();
-        }
-        acme.member.get("/orders").await.ok(); // on the same connection
-        app.database.settle().await;
-    }
-}
-
-/// Statements share flights, and one that fails takes those behind it along: nobody is given what another has asked for.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_goes_to_whoever_asked() {
-    let app = TestApp::start_with(Options { acquire_timeout: Duration::from_secs(20), ..options(2) }).await;
-    let tenants = [app.tenant("acme").await, app.tenant("globex").await];
-    let mut placed = Vec::new();
-    for (n, tenant) in (0..40).zip(tenants.iter().cycle()) {
-        let mut body = order();
-        body["notes"] = json!(format!("number {n}"));
-        placed.push((tenant.member.clone(), tenant.member.post("/orders", body).await.created()));
-    }
-    let placed = std::sync::Arc::new(placed);
-    at_once(16, |task| {
-        let placed = placed.clone();
-        async move {
-            for i in 0..40 {
-                let at = (task * 7 + i * 13) % placed.len();
-                let (member, order) = &placed[at];
-                let (stranger, _) = &placed[(at + 1) % placed.len()];
-                let path = format!("/orders/{}", order["id"].as_str().unwrap());
-                match (task + i) % 5 {
-                    0 => member.post("/clumsy/scribbles", json!({})).await.refused(500, "INTERNAL_ERROR"),
-                    1 => stranger.get(&path).await.refused(404, "NOT_FOUND"),
-                    2 => member.post("/clumsy/twice", json!({})).await.refused(500, "INTERNAL_ERROR"),
-                    _ => {
-                        assert_eq!(&member.get(&path).await.ok(), order);
-                        continue;
-                    }
-                };
-            }
-        }
-    })
-    .await;
-    app.database.settle().await;
-    assert_eq!(app.database.count("outbox").await, 40, "and what failed has left nothing");
 }
 
 /// A server that ends with its test.

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -24,6 +24,7 @@ pub struct Proxy {
     flights: Arc<Flights>,
     stalled: Arc<AtomicUsize>,
     opened: Arc<AtomicUsize>,
+    failing: Arc<AtomicBool>,
 }
 
 /// Numbered from 1. A flight is over once something has come back that the server said after the flight had reached it.
@@ -62,7 +63,9 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let flights = Arc::new(Flights::default());
         let (stalled, opened) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-        let (shared, stalls, opens) = (flights.clone(), stalled.clone(), opened.clone());
+        let failing = Arc::<AtomicBool>::default();
+        let (shared, stalls, opens, fails) =
+            (flights.clone(), stalled.clone(), opened.clone(), failing.clone());
         tokio::spawn(async move {
             while let Ok((app, _)) = listener.accept().await {
                 let number = opens.fetch_add(1, SeqCst) + 1;
@@ -76,18 +79,24 @@ impl Proxy {
                     distance,
                     number,
                     stalled: stalls.clone(),
+                    failing: fails.clone(),
                     flights: shared.clone(),
                 };
                 tokio::spawn(relay(from_app, to_database, way(Direction::Question)));
                 tokio::spawn(relay(from_database, to_app, way(Direction::Answer)));
             }
         });
-        Self { port, flights, stalled, opened }
+        Self { port, flights, stalled, opened, failing }
     }
 
     /// From now on nothing passes on the connections there are, which stay open; new ones are as good as ever.
     pub fn stall(&self) {
         self.stalled.store(self.opened.load(SeqCst), SeqCst);
+    }
+
+    /// The next `BEGIN` that comes prepared fails, and what follows it comes as a flight of its own.
+    pub fn fail_begin(&self) {
+        self.failing.store(true, SeqCst);
     }
 
     /// How many flights have been answered.
@@ -108,12 +117,26 @@ struct Way {
     /// Which connection it belongs to.
     number: usize,
     stalled: Arc<AtomicUsize>,
+    failing: Arc<AtomicBool>,
     flights: Arc<Flights>,
+}
+
+/// A flight whose first statement, Bind and Execute, has another's name and a Sync behind it.
+fn with_a_failing_begin(flight: &[u8]) -> Vec<u8> {
+    let end = |at: usize| {
+        at + 1 + u32::from_be_bytes(flight[at + 1..at + 5].try_into().unwrap()) as usize // a type, and a length
+    };
+    let behind = end(end(0));
+    let mut changed = flight[..behind].to_vec();
+    changed[6] = b'?'; // the name stands behind that of the portal, which has none
+    changed.extend(*b"S\0\0\0\x04");
+    changed.extend(&flight[behind..]);
+    changed
 }
 
 /// Passes on what comes, each piece after the time that the distance takes.
 async fn relay(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Way) {
-    let Way { direction, distance, number, stalled, flights } = way;
+    let Way { direction, distance, number, stalled, failing, flights } = way;
     let (sender, mut on_the_way) = mpsc::unbounded_channel::<(Instant, usize, Vec<u8>)>();
     let shared = flights.clone();
     tokio::spawn(async move {
@@ -140,7 +163,11 @@ async fn relay(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Way) {
             Direction::Question => flights.leaves(),
             Direction::Answer => flights.arrived.load(SeqCst),
         };
-        if sender.send((Instant::now() + distance, flight, buffer[..n].to_vec())).is_err() {
+        let mut bytes = buffer[..n].to_vec();
+        if matches!(direction, Direction::Question) && bytes[0] == b'B' && failing.swap(false, SeqCst) {
+            bytes = with_a_failing_begin(&bytes);
+        }
+        if sender.send((Instant::now() + distance, flight, bytes)).is_err() {
             return;
         }
     }

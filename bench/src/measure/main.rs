@@ -23,8 +23,9 @@ pub type Result<T> = std::result::Result<T, Fault>;
 
 /// Connections of a load.
 const CONNECTIONS: u32 = 32;
-/// Those that read while others sign in, and those that sign in.
-const READING: u32 = 8;
+/// Those that read while others sign in, and those that sign in. One, since what is asked is how long it waits: more would
+/// have all cores by themselves.
+const READING: u32 = 1;
 const SIGNING_IN: u32 = 64;
 /// Starts of the demo.
 const STARTS: usize = 9;
@@ -236,7 +237,7 @@ impl Run {
         let storm = self.bench.measure_under(product, &get, &logins)?;
         let row =
             |name: &str, sample: &Sample| [vec![name.to_owned()], figures(sample)[..3].to_vec()].concat();
-        let heads = [&["GET /orders/{id}, 8 connections"], &FIGURES[..3]].concat();
+        let heads = [&["GET /orders/{id}, one connection"], &FIGURES[..3]].concat();
         report.table(
             &heads,
             &[row("quiet", &quiet), row("while 64 connections sign in (bcrypt, cost 12)", &storm)],

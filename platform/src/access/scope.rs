@@ -70,8 +70,8 @@ impl<P: Permission> Scope<P> {
     }
 
     /// A read whose statements all leave together, as those of a `try_join!` do: then its end leaves with them, and all of
-    /// it is one message to PostgreSQL and one answer. A statement that is sent when others have answered is an error on
-    /// PostgreSQL.
+    /// it is one message to PostgreSQL and one answer. A statement that is sent when others have answered, or when
+    /// `tx.role()` or `tx.plan()` has, is an error on PostgreSQL.
     pub async fn read_at_once<T>(&self, work: impl AsyncFnOnce(&Tx<P>) -> Result<T>) -> Result<T> {
         let tx = Tx::open(self, Mode::Read);
         let outcome = {

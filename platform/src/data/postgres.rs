@@ -24,7 +24,7 @@ use deadpool_postgres::Object;
 use futures_util::{
     FutureExt, TryStreamExt,
     future::{BoxFuture, Shared},
-    poll, try_join,
+    join, poll,
 };
 use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 use tokio::{
@@ -54,10 +54,14 @@ const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// And not READ WRITE: a server that takes no writes for now, such as a standby or one whose disk fills up, says so.
 const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 const COMMIT: &str = "COMMIT";
-/// What it then becomes: SET LOCAL of both in one statement.
-const TENANT: &str =
-    "SELECT set_config('role', 'tenantry_tenant', true), set_config('app.tenant_id', $1::uuid::text, true)";
-const SYSTEM: &str = "SELECT set_config('role', 'tenantry_system', true)";
+/// What it then becomes: SET LOCAL of both in one statement. Where `BEGIN` has failed and the rest of the flight has a Sync of
+/// its own, that rest is a transaction by itself, which would be committed; it has the isolation of the session, which no
+/// `BEGIN` asks for, and stays who may do nothing.
+const TENANT: &str = "SELECT set_config('role', CASE current_setting('transaction_isolation') \
+     WHEN 'read uncommitted' THEN 'tenantry_login' ELSE 'tenantry_tenant' END, true), \
+     set_config('app.tenant_id', $1::uuid::text, true)";
+const SYSTEM: &str = "SELECT set_config('role', CASE current_setting('transaction_isolation') \
+     WHEN 'read uncommitted' THEN 'tenantry_login' ELSE 'tenantry_system' END, true)";
 
 /// The statements that open a transaction, prepared like all others: as a text they would be parsed anew each time.
 #[derive(Clone)]
@@ -113,7 +117,11 @@ impl PgTx {
 
         let answer = async {
             opened.await?; // before any row is handed out
-            rest_of(sent, answer).await.map_err(|e| match self.opening.mode {
+            let answer = rest_of(sent, answer).await;
+            if answer.as_ref().is_err_and(|e| e.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION)) {
+                tokio::task::yield_now().await; // so that whoever joins it with the one that failed first hears that one
+            }
+            answer.map_err(|e| match self.opening.mode {
                 // not the server, which may be read-only for a moment, but the use case
                 Mode::Read if e.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => Error::internal(e),
                 _ => failed(&conn, e),
@@ -336,13 +344,15 @@ async fn opening(conn: Arc<Leased>, opening: Opening, opener: Opener) -> Result<
     let begin = async { conn.execute_raw(&opener.begin, NO_PARAMETERS).await.map_err(|e| failed(&conn, e)) };
     let role = async { conn.execute_raw(&opener.become_role, tenant).await.map_err(|e| failed(&conn, e)) };
     let (Some(gate), Some(question)) = (&opening.gate, &opener.question) else {
-        return try_join!(begin, role).map(drop);
+        let (begun, become_role) = join!(begin, role);
+        return begun.and(become_role).map(drop);
     };
     let (_, params) = gate.question();
     let params: Vec<_> =
         tenant.into_iter().chain(params.into_iter().map(|p| p as &(dyn ToSql + Sync))).collect();
     let answer = async { conn.query_opt(question, &params).await.map_err(|e| failed(&conn, e)) };
-    let (_, _, row) = try_join!(begin, role, answer)?;
+    let (begun, become_role, row) = join!(begin, role, answer);
+    let row = begun.and(become_role).and(row)?; // the first that has failed is why the others did
     gate.admit(row.as_ref().map(AnyRow::Postgres))
 }
 

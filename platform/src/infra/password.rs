@@ -77,7 +77,6 @@ impl PasswordHasherPool {
         for i in 0..threads {
             let jobs = jobs.clone();
             let work = move || {
-                give_way();
                 loop {
                     let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     match job {
@@ -127,15 +126,6 @@ impl PasswordHasherPool {
             return Err(Error::unavailable("the queue for password hashing is full").retry_after(5));
         }
         receive.await.map_err(|_| Error::internal("a password hash was lost"))
-    }
-}
-
-/// Where a core is wanted by somebody else, too, who needs it for microseconds, the calling thread is to wait: a hash is not
-/// noticeably later for it. By the weights of Linux's scheduler (`sched(7)`) it gets a tenth of a core where all are busy.
-fn give_way() {
-    #[cfg(target_os = "linux")] // where niceness is that of a thread
-    if let Err(error) = rustix::process::nice(10) {
-        tracing::debug!(%error, "passwords are hashed at the priority of everything else");
     }
 }
 

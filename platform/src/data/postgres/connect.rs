@@ -19,14 +19,15 @@ use tokio_postgres::{
 
 /// Set on every connection, so that nothing waits for ever. Generic plans: with `LIMIT $n` PostgreSQL otherwise plans a
 /// list anew at every call. The cost of a random page is that of memory and of flash: with a disk's, tables of few
-/// tenants are read whole for one row.
+/// tenants are read whole for one row. The isolation tells what
+/// runs without a `BEGIN`: each of ours names another.
 fn session() -> String {
     let [statement, lock, idle] =
         [STATEMENT_TIMEOUT, LOCK_TIMEOUT, IDLE_IN_TRANSACTION_TIMEOUT].map(|limit| limit.as_millis());
     format!(
         "-c role=tenantry_login -c statement_timeout={statement} -c lock_timeout={lock} \
          -c idle_in_transaction_session_timeout={idle} -c plan_cache_mode=force_generic_plan \
-         -c random_page_cost=1.1"
+         -c random_page_cost=1.1 -c default_transaction_isolation=read\\ uncommitted"
     )
 }
 
