@@ -245,7 +245,7 @@ async fn an_address_of_its_own_is_the_only_one() {
     let not_found = r#"tenantry_http_requests_total{method="GET",route="/metrics",status="404"}"#;
     let unmatched = r#"tenantry_http_requests_total{method="GET",route="unmatched",status="404"}"#;
     assert!(counted.contains_key(unmatched) && !counted.contains_key(not_found));
-    assert!(counted["tenantry_http_connections"] >= 1.0, "the one that is kept open"); // others come and go
+    assert!(counted["tenantry_http_connections"] >= 2.0);
     assert_eq!(metrics.get("/health").json(), json!({ "status": "ok" }));
     assert_eq!(metrics.get("/api/v1/orders").status, 404);
     assert_eq!(demo.stop(), Some(0));

@@ -1,9 +1,15 @@
 //! Accepting: never more than there may be, and on after whatever goes wrong.
 use super::{Answers, Front, ServerSettings, connection, watch::Watch};
-use crate::infra::lifecycle::{Lifecycle, Stage};
+use crate::infra::lifecycle::Stage;
 use futures_util::FutureExt;
 use metrics::{Counter, Gauge};
-use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::{AbortHandle, Id, JoinError, JoinSet},
@@ -38,8 +44,8 @@ pub(super) async fn run<S: Answers>(
     listener: TcpListener,
     front: Arc<Front<S>>,
     settings: &ServerSettings,
-    lifecycle: &Lifecycle,
 ) -> usize {
+    let lifecycle = front.lifecycle.clone();
     let mut connections = Connections {
         front,
         most: settings.most_connections,
@@ -51,7 +57,6 @@ pub(super) async fn run<S: Answers>(
         said_at: None,
         looked_at: None,
     };
-    let mut stopping = std::pin::pin!(lifecycle.reached(Stage::Stopping).fuse());
     let mut closing = std::pin::pin!(lifecycle.reached(Stage::Closing));
     loop {
         let full = connections.is_full();
@@ -61,16 +66,14 @@ pub(super) async fn run<S: Answers>(
         let wake = connections.resting.unwrap_or_else(|| Instant::now() + LOOK_EVERY);
         tokio::select! {
             () = &mut closing => break,
-            // whoever keeps its connection would find it closed in a moment
-            () = &mut stopping => connections.front.set_last_answers(true),
             Some(ended) = connections.tasks.join_next_with_id() => connections.ended(ended),
             accepted = listener.accept(), if !full && connections.resting.is_none() => {
                 connections.accepted(accepted);
             }
             () = sleep_until(wake), if full || connections.resting.is_some() => connections.resting = None,
         }
-        if lifecycle.stage() == Stage::Serving && connections.resting.is_none() && connections.has_room() {
-            connections.front.set_last_answers(false);
+        if connections.resting.is_none() && connections.has_room() {
+            connections.front.crowded.store(false, Relaxed);
         }
     }
     // what the system has accepted for us would be reset
@@ -99,10 +102,10 @@ impl<S: Answers> Connections<S> {
             Err(error) => return self.failed(&error),
         };
         self.accepted.increment(1);
+        self.open.increment(1); // before it can answer
         let watch = Arc::new(Watch::new(self.front.deadlines));
         let task = self.tasks.spawn(connection::run(tcp, peer, self.front.clone(), watch.clone()));
         self.watches.insert(task.id(), (task, watch));
-        self.open.increment(1);
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             self.ended(ended); // also where accepting is always quicker
         }
@@ -125,7 +128,7 @@ impl<S: Answers> Connections<S> {
 
     /// Idle connections are closed, and those that are busy end with their answer.
     fn make_room(&mut self) {
-        self.front.set_last_answers(true);
+        self.front.crowded.store(true, Relaxed);
         let now = Instant::now();
         if self.looked_at.is_none_or(|at| now - at >= LOOK_EVERY) {
             self.looked_at = Some(now);
@@ -159,7 +162,6 @@ impl<S: Answers> Connections<S> {
 
     /// What is idle ends at once, what is busy with its answer; the rest is cut off.
     async fn end(mut self, grace: Duration) -> usize {
-        self.front.set_last_answers(true);
         let mut look = interval(LOOK_EVERY);
         let all = async {
             while !self.tasks.is_empty() {

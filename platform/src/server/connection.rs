@@ -21,7 +21,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -76,7 +76,7 @@ async fn answer<S: Answers>(
         request.extensions_mut().insert(Unfit(fault));
     }
     let Ok(mut response) = front.service.clone().oneshot(request).await;
-    if front.last_answers.load(Relaxed) {
+    if front.is_last_answer() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|body| Watched { body, watch }))

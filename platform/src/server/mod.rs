@@ -10,7 +10,10 @@ mod head;
 mod stream;
 mod watch;
 
-use crate::{error::Error, infra::lifecycle::Lifecycle};
+use crate::{
+    error::Error,
+    infra::lifecycle::{Lifecycle, Stage},
+};
 use axum::{
     body::{Body, Bytes},
     extract::Request,
@@ -97,8 +100,9 @@ struct Front<S> {
     service: S,
     refuse: Refuse,
     deadlines: Deadlines,
-    /// Every answer is the last of its connection.
-    last_answers: AtomicBool,
+    lifecycle: Lifecycle,
+    /// There are as many connections as there may be, or nearly.
+    crowded: AtomicBool,
 }
 
 impl<S: Answers> Server<S> {
@@ -110,13 +114,16 @@ impl<S: Answers> Server<S> {
             keep_alive: settings.keep_alive,
             write: settings.write_timeout,
         };
-        let front = Arc::new(Front { service, refuse, deadlines, last_answers: AtomicBool::new(false) });
-        accept::run(listener, front, &settings, &lifecycle).await
+        let crowded = AtomicBool::new(false);
+        let front = Arc::new(Front { service, refuse, deadlines, lifecycle, crowded });
+        accept::run(listener, front, &settings).await
     }
 }
 
 impl<S> Front<S> {
-    fn set_last_answers(&self, last: bool) {
-        self.last_answers.store(last, Relaxed);
+    /// Whether an answer is the last of its connection: while it is stopped, whoever kept it would find it closed in a
+    /// moment; while it is crowded, others wait for its place.
+    fn is_last_answer(&self) -> bool {
+        self.lifecycle.stage() > Stage::Serving || self.crowded.load(Relaxed)
     }
 }
