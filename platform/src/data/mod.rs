@@ -15,6 +15,7 @@ mod sqlite;
 mod system;
 mod tenant;
 pub(crate) mod tls;
+mod waiting;
 
 pub use bell::Topic;
 pub use bulk::{Bulk, BulkColumn};

@@ -6,7 +6,7 @@ pub(super) use statement::{blocking, classified};
 use self::statement::{control, look, query};
 use super::{
     Contended, DatabaseSettings, FromRow, LOCK_TIMEOUT, Mode, Opening, Param, PoolState, Row, SET_ASIDE,
-    TURN, UNDO,
+    STATEMENT_TIMEOUT, TURN, UNDO, waiting::Waiting,
 };
 use crate::{
     error::{Error, Result},
@@ -16,10 +16,7 @@ use rusqlite::{Connection, functions::FunctionFlags};
 use std::{
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
-    sync::{
-        self, Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{self, Arc},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
@@ -34,7 +31,7 @@ pub(super) struct Files {
     readers: sync::Mutex<Vec<Connection>>,
     reading: Arc<Semaphore>,
     most_readers: usize,
-    waiting: AtomicUsize,
+    waiting: Waiting,
 }
 
 impl Files {
@@ -48,7 +45,7 @@ impl Files {
             readers: sync::Mutex::default(),
             reading: Arc::new(Semaphore::new(settings.connections)),
             most_readers: settings.connections,
-            waiting: AtomicUsize::new(0),
+            waiting: Waiting::default(),
         })
     }
 
@@ -68,12 +65,12 @@ impl Files {
             most: self.most_readers + 1,
             open: readers + reading + 1,
             idle: readers + 1 - writing,
-            waiting: self.waiting.load(Relaxed),
+            waiting: self.waiting.count(),
         }
     }
 
     async fn hold(&self, mode: Mode) -> Result<Held> {
-        let _waiting = Waiting::new(&self.waiting);
+        let _waits = self.waiting.one_more();
         let full = |_| Error::unavailable(Contended::new("waited too long for the database"));
         match mode {
             Mode::Write => {
@@ -88,22 +85,6 @@ impl Files {
                 Ok(Held::Reader(conn, permit))
             }
         }
-    }
-}
-
-/// Counts one that waits, for as long as it does.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -199,7 +180,9 @@ impl LiteTx {
         let conn = self.opened(&mut turn).await?;
         match self.opening.mode {
             Mode::Read => look(conn, sql, tenant, params, T::from_row),
-            Mode::Write => blocking(|| query(conn, Mode::Write, sql, tenant, params, T::from_row)),
+            Mode::Write => {
+                blocking(|| query(conn, STATEMENT_TIMEOUT, Mode::Write, sql, tenant, params, T::from_row))
+            }
         }
     }
 
@@ -241,7 +224,7 @@ impl LiteTx {
             if undo {
                 conn.execute_batch(UNDO).map_err(classified)?;
             }
-            query(conn, mode, sql, Some(tenant), params, <()>::from_row)
+            query(conn, STATEMENT_TIMEOUT, mode, sql, Some(tenant), params, <()>::from_row)
         })?;
         self.commit().await
     }

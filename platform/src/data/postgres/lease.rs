@@ -1,15 +1,8 @@
 //! How many of the pool's connections are in use at a time.
 use super::faults::out_of_reach;
-use crate::error::Result;
+use crate::{data::waiting::Waiting, error::Result};
 use deadpool_postgres::{Object, Pool};
-use std::{
-    ops::Deref,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{ops::Deref, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -25,7 +18,7 @@ const PATIENCE: Duration = Duration::from_millis(10);
 #[derive(Clone)]
 pub(super) struct Leases {
     usual: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Waiting,
 }
 
 /// A connection in use; it goes back when this is dropped.
@@ -51,19 +44,19 @@ impl Leased {
 
 impl Leases {
     pub fn new(most: usize) -> Self {
-        Self { usual: Arc::new(Semaphore::new(USUAL.min(most))), waiting: Arc::default() }
+        Self { usual: Arc::new(Semaphore::new(USUAL.min(most))), waiting: Waiting::default() }
     }
 
     /// How many wait for one of the usual.
     pub fn waiting(&self) -> usize {
-        self.waiting.load(Relaxed)
+        self.waiting.count()
     }
 
     pub async fn take(&self, pool: &Pool) -> Result<Leased> {
         let place = match self.usual.clone().try_acquire_owned() {
             Ok(place) => Some(place),
             Err(_) => {
-                let _waits = Waits::begin(&self.waiting);
+                let _waits = self.waiting.one_more();
                 timeout(PATIENCE, self.usual.clone().acquire_owned())
                     .await
                     .ok()
@@ -71,21 +64,5 @@ impl Leases {
             }
         };
         Ok(Leased { conn: pool.get().await.map_err(out_of_reach)?, _place: place })
-    }
-}
-
-/// Counted, however the wait ends.
-struct Waits<'a>(&'a AtomicUsize);
-
-impl<'a> Waits<'a> {
-    fn begin(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, Relaxed);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
     }
 }

@@ -28,27 +28,16 @@ pub(super) fn look<T>(
     params: &[&dyn Param],
     mut read: impl FnMut(&Row<'_>) -> Result<T>,
 ) -> Result<(Vec<T>, u64)> {
-    match limited(conn, AT_ONCE, Mode::Read, sql, tenant, params, &mut read) {
+    match query(conn, AT_ONCE, Mode::Read, sql, tenant, params, &mut read) {
         Err(error) if error.is_caused_by::<Interrupted>() => {
-            blocking(|| query(conn, Mode::Read, sql, tenant, params, read))
+            blocking(|| query(conn, STATEMENT_TIMEOUT, Mode::Read, sql, tenant, params, read))
         }
         answer => answer,
     }
 }
 
-/// Runs a statement, but not for ever.
+/// Runs a statement, for no longer than the limit.
 pub(super) fn query<T>(
-    conn: &mut Connection,
-    mode: Mode,
-    sql: &str,
-    tenant: Option<&Uuid>,
-    params: &[&dyn Param],
-    read: impl FnMut(&Row<'_>) -> Result<T>,
-) -> Result<(Vec<T>, u64)> {
-    limited(conn, STATEMENT_TIMEOUT, mode, sql, tenant, params, read)
-}
-
-fn limited<T>(
     conn: &mut Connection,
     limit: Duration,
     mode: Mode,
