@@ -2,6 +2,7 @@
 //! within the time that is allowed, and the node recovers by itself.
 mod postgres;
 mod sqlite;
+mod tls;
 
 use crate::{
     support::{Options, Person, TestApp, at_once, database::on_postgres, order, proxy::Proxy},

@@ -14,20 +14,25 @@ use std::{
 };
 
 /// A service on a server of its own, and somebody who has signed up.
-struct Product {
+pub struct Product {
     token: String,
     // before the server, which it uses
     running: Running,
-    server: OwnPostgres,
+    pub server: OwnPostgres,
     _folder: Folder,
 }
 
 impl Product {
     fn start() -> Self {
-        let (folder, server) = (Folder::new(), OwnPostgres::start());
+        let server = OwnPostgres::start();
         let url = server.url();
+        Self::on(server, &url)
+    }
+
+    pub fn on(server: OwnPostgres, url: &str) -> Self {
+        let folder = Folder::new();
         let variables = [
-            ("DATABASE_URL", url.as_str()),
+            ("DATABASE_URL", url),
             ("AUTO_MIGRATE", "true"),
             ("SECRET_KEY", SECRET_KEY),
             ("WEBHOOK_SIGNING_SECRET", SECRET_KEY),
@@ -42,12 +47,16 @@ impl Product {
         Self { token, running, server, _folder: folder }
     }
 
-    fn place(&self) -> (u16, String) {
+    pub fn place(&self) -> (u16, String) {
         self.running.ask("POST", "/api/v1/orders", Some(&self.token), &order().to_string())
     }
 
-    fn list(&self) -> (u16, String) {
+    pub fn list(&self) -> (u16, String) {
         self.running.ask("GET", "/api/v1/orders?limit=100", Some(&self.token), "")
+    }
+
+    pub fn refused_list(&self) {
+        Self::refused(self.list());
     }
 
     /// A 503 that names no cause.

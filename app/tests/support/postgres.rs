@@ -1,7 +1,10 @@
 //! A PostgreSQL of a test's own, which it may stop, freeze and take the disk from. It refuses to run as root.
 use super::database;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rcgen::CertifiedKey;
 use std::{
     fs,
+    io::Write,
     net::TcpListener,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -43,6 +46,26 @@ impl OwnPostgres {
         fs::write(&file, settings + &own).unwrap();
         this.start_again();
         this
+    }
+
+    /// One that is spoken to over TLS alone, and the authority of its certificate, which is for 127.0.0.1.
+    pub fn over_tls() -> (Self, PathBuf) {
+        let mut this = Self::start();
+        this.stop();
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let (certificate, key) = (this.data().join("server.crt"), this.data().join("server.key"));
+        fs::write(&certificate, pem("CERTIFICATE", cert.der())).unwrap();
+        fs::write(&key, pem("PRIVATE KEY", &signing_key.serialize_der())).unwrap();
+        run(Command::new("chmod").arg("600").arg(&key));
+        if let Some(user) = unprivileged() {
+            run(Command::new("chown").arg(format!("{user}:")).args([&certificate, &key]));
+        }
+        let settings = fs::File::options().append(true).open(this.data().join("postgresql.conf"));
+        settings.unwrap().write_all(b"ssl = on\n").unwrap();
+        fs::write(this.data().join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n").unwrap();
+        this.start_again();
+        (this, certificate)
     }
 
     fn data(&self) -> PathBuf {
@@ -141,6 +164,13 @@ impl Drop for OwnPostgres {
         self.crash();
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// RFC 7468.
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines = text.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap());
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.collect::<Vec<_>>().join("\n"))
 }
 
 fn send(signal: &str, pid: u32) {

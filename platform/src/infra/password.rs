@@ -239,6 +239,36 @@ mod tests {
         WORK.set((WORK.get().0, WORK.get().1 + u64::from(is_hash)));
     }
 
+    /// Only so many are kept waiting for their refusal: whoever comes beyond that would fill the places of requests.
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_takes_its_time_and_holds_no_more_than_a_few() {
+        let pool = PasswordHasherPool::start(Scheme::Bcrypt(4), 1).unwrap();
+        let (release, held) = mpsc::channel::<()>();
+        let (begun, has_begun) = mpsc::channel();
+        let mut first = Box::pin(pool.run(move || {
+            begun.send(()).unwrap();
+            let _ = held.recv(); // until the test is over
+        }));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        has_begun.recv().unwrap();
+        let queued: Vec<_> = (0..QUEUE_PER_THREAD).map(|_| Box::pin(pool.run(|| ()))).collect();
+        let mut queued = futures_util::future::join_all(queued);
+        assert!(futures_util::poll!(&mut queued).is_pending());
+
+        let began = tokio::time::Instant::now();
+        let refused = (0..KEPT_WAITING + 5).map(|_| async {
+            let error = pool.run(|| ()).await.unwrap_err();
+            assert_eq!(error.code(), crate::error::Code::ServiceUnavailable);
+            began.elapsed()
+        });
+        let took = futures_util::future::join_all(refused).await;
+        assert_eq!(took.iter().filter(|took| took.is_zero()).count(), 5);
+        assert_eq!(took.iter().filter(|took| **took >= REFUSAL).count(), KEPT_WAITING);
+        drop(release);
+        first.await.unwrap();
+        assert!(queued.await.into_iter().all(|done| done.is_ok()));
+    }
+
     /// Whatever there is to compare with, a failure takes one bcrypt of the configured cost and one argon2id.
     #[test]
     fn every_failure_takes_the_same_work() {

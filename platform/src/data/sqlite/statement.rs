@@ -120,3 +120,29 @@ pub(in crate::data) fn classified(error: rusqlite::Error) -> Error {
         _ => Error::internal(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was read before it was interrupted is read once more, and answered once.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_read_that_takes_long_is_run_again_and_whole() {
+        const ROWS: i64 = 200_000;
+        let sql = format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) SELECT i FROM n"
+        );
+        let mut conn = Connection::open_in_memory().unwrap();
+        let mut read = 0;
+        let one = |row: &Row<'_>| {
+            read += 1;
+            row.get::<i64>(0)
+        };
+        let (rows, _) = look(&mut conn, &sql, None, &[], one).unwrap();
+        assert!(rows.into_iter().eq(1..=ROWS));
+        assert!(
+            read > ROWS,
+            "it was interrupted, or this machine reads {ROWS} rows in a millisecond: {read}"
+        );
+    }
+}
