@@ -10,7 +10,7 @@ use crate::{
     domain::{BulkSeed, Domain},
     domains,
     error::{Error, Result},
-    http::{Admission, CursorKey, RequestMetrics, Routes, admission, frame, openapi},
+    http::{Admission, CursorKey, RequestMetrics, Routes, frame, openapi},
     infra::{
         arrivals::Arrivals,
         background::Background,
@@ -37,12 +37,12 @@ use axum::{
     Router,
     extract::Request,
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
-    middleware::{from_fn, from_fn_with_state},
+    routing::Route,
 };
 use secrecy::{ExposeSecret, SecretString};
 use std::{process::ExitCode, sync::Arc, time::Duration};
+use tower::{Layer, layer::layer_fn};
 use tower_http::{
-    catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
     normalize_path::{NormalizePath, NormalizePathLayer},
 };
@@ -252,22 +252,21 @@ impl App {
         Worker::new(core.db.clone(), handlers, chores.collect(), queues, settings)
     }
 
-    /// The whole service. From the outside in: one form of a path; id, error document, headers and log line; CORS; panics;
-    /// how many at a time; the time limit; the routes.
+    /// The whole service. From the outside in: one form of a path; id, error document, headers and log line; CORS; panics,
+    /// the time limit and how many at a time; the routes.
     pub fn service(&self, core: &Core, title: &str) -> Service {
         let router = self.routes().fold(Router::new(), |router, routes| routes.mount(router));
         let router = docs::routes(router, &self.openapi(title), core.settings.docs);
         let router = if core.settings.metrics { scrape::routes(router) } else { router };
-        let router = router
-            .fallback(|| async { StatusCode::NOT_FOUND })
-            .layer(from_fn_with_state(core.clone(), frame::time_limit))
-            .layer(from_fn_with_state(core.clone(), admission::admit))
-            .layer(CatchPanicLayer::custom(frame::panicked))
-            .layer(cors(&core.settings.allowed_origins))
-            .layer(from_fn(frame::without_foreign_cors))
-            .layer(from_fn_with_state(core.clone(), frame::frame))
-            .with_state(core.clone());
-        tower::Layer::layer(&NormalizePathLayer::trim_trailing_slash(), router)
+        let (cors, layered) = (cors(&core.settings.allowed_origins), core.clone());
+        // as one layer: what the router puts around each costs each request more than most of them do
+        let layers = layer_fn(move |route: Route| {
+            let guarded = frame::around(layered.clone(), route, frame::guard);
+            frame::around(layered.clone(), cors.layer(guarded), frame::frame)
+        });
+        let router =
+            router.fallback(|| async { StatusCode::NOT_FOUND }).layer(layers).with_state(core.clone());
+        NormalizePathLayer::trim_trailing_slash().layer(router)
     }
 
     /// The service behind its listener, as bounded as these settings have it.

@@ -1,14 +1,12 @@
 //! How many requests are worked on at a time. Beyond that the answer is a 503 at once: whoever would wait until the
 //! database has time for them had better come again. A request that waits for its own body does not count, so that slow
 //! clients cannot keep others out; how many of those there can be is the number of connections.
-use crate::{core::Core, error::Error};
+use crate::error::Error;
 use ::metrics::Counter;
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::{Request, State},
-    http::Response,
-    middleware::Next,
-    response::IntoResponse,
+    extract::Request,
+    response::{IntoResponse, Response},
 };
 use hyper::body::{Frame, SizeHint};
 use std::{
@@ -50,6 +48,27 @@ impl Admission {
         }
         Some(Place { admission: self.clone(), counted: AtomicBool::new(true) })
     }
+
+    /// Has the request answered, if there is room for it. What concerns the service itself, such as its health, is
+    /// answered whatever goes on.
+    pub(super) async fn admit<F: Future<Output = Response>>(
+        self,
+        request: Request,
+        answer: impl FnOnce(Request) -> F,
+    ) -> Response {
+        if !request.uri().path().starts_with(super::routes::BASE) {
+            return answer(request).await;
+        }
+        let Some(place) = self.enter() else {
+            return Error::unavailable("too many requests are in flight").into_response();
+        };
+        if request.body().is_end_stream() {
+            return answer(request).await;
+        }
+        let place = Arc::new(place);
+        let request = request.map(|body| Body::new(Awaited { body, place: place.clone() }));
+        answer(request).await
+    }
 }
 
 /// A request that is worked on, or waits for its body.
@@ -77,23 +96,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.waits();
     }
-}
-
-/// Within the layer that writes error documents. What concerns the service itself, such as its health, is answered
-/// whatever goes on.
-pub(crate) async fn admit(State(core): State<Core>, request: Request, next: Next) -> Response<Body> {
-    if !request.uri().path().starts_with(super::routes::BASE) {
-        return next.run(request).await;
-    }
-    let Some(place) = core.admission.enter() else {
-        return Error::unavailable("too many requests are in flight").into_response();
-    };
-    if request.body().is_end_stream() {
-        return next.run(request).await;
-    }
-    let place = Arc::new(place);
-    let request = request.map(|body| Body::new(Awaited { body, place: place.clone() }));
-    next.run(request).await
 }
 
 /// The body of a request.

@@ -17,17 +17,20 @@ use crate::{
 };
 use axum::{
     body::{Body, Bytes},
-    extract::{ConnectInfo, MatchedPath, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request},
     http::{HeaderMap, HeaderName, HeaderValue, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
+use futures_util::FutureExt;
 use std::{
     any::Any,
+    convert::Infallible,
     net::SocketAddr,
+    panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
     time::Instant,
 };
+use tower::{Service, ServiceExt, service_fn};
 
 /// A request that the server has found to be none: refused with this, and framed like others.
 #[derive(Clone)]
@@ -46,8 +49,32 @@ impl Who {
     }
 }
 
+/// What answers a request: a route, or a layer around it.
+pub(crate) trait Answers:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+impl<S> Answers for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// Puts an async function around what answers. Unlike axum's `from_fn` it puts nothing on the heap, for which each request
+/// would pay at each layer.
+pub(crate) fn around<S: Answers, F: Future<Output = Response> + Send>(
+    core: Core,
+    inner: S,
+    layer: impl Fn(Core, Request, S) -> F + Clone + Send + Sync + 'static,
+) -> impl Answers {
+    service_fn(move |request| layer(core.clone(), request, inner.clone()).map(Ok))
+}
+
 /// The outermost layer.
-pub(crate) async fn frame(State(core): State<Core>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn frame<S: Answers>(core: Core, mut request: Request, inner: S) -> Response {
     let began = Instant::now();
     let id = request_id(request.headers());
     let who = Who::default();
@@ -73,8 +100,9 @@ pub(crate) async fn frame(State(core): State<Core>, mut request: Request, next: 
     };
     let mut response = match request.extensions_mut().remove::<Unfit>() {
         Some(Unfit(error)) => error.into_response(),
-        None => asked.within(next.run(request)).await,
+        None => asked.within(answered(inner, request)).await,
     };
+    remove_foreign_cors(response.headers_mut());
     standings.write(response.headers_mut());
     finish(&core, &asked, &mut response, who.0.get(), began);
     response
@@ -102,13 +130,21 @@ fn finish(core: &Core, asked: &Asked, response: &mut Response, who: Option<&Call
     asked.note(core, response, who, began.elapsed(), error.as_ref());
 }
 
-/// Gives up after the time that a request may take. Within CORS, so that a page can read this answer like any other.
-pub(crate) async fn time_limit(State(core): State<Core>, request: Request, next: Next) -> Response {
+/// The innermost layer, within CORS, so that a page can read its answers like any other: a panic is answered like any fault
+/// of ours, and so is what takes longer than a request may. What a panic said goes to the log.
+pub(crate) async fn guard<S: Answers>(core: Core, request: Request, inner: S) -> Response {
     let limit = core.settings.request_timeout;
-    match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Error::unavailable(format!("took longer than {limit:?}")).into_response(),
+    let admitted = core.admission.clone().admit(request, |request| answered(inner, request));
+    match AssertUnwindSafe(tokio::time::timeout(limit, admitted)).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => Error::unavailable(format!("took longer than {limit:?}")).into_response(),
+        Err(panic) => Error::internal(format!("panicked: {}", said(&*panic))).into_response(),
     }
+}
+
+async fn answered<S: Answers>(inner: S, request: Request) -> Response {
+    let Ok(response) = inner.oneshot(request).await;
+    response
 }
 
 /// The caller's own, if it is 1 to 128 visible ASCII characters, else a new one.
@@ -172,29 +208,24 @@ fn add_security_headers(headers: &mut HeaderMap, versioned: bool, hsts: bool) {
     }
 }
 
-/// A panic is answered like any fault of ours; what it said goes to the log.
-pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response<Body> {
-    let said = panic
-        .downcast_ref::<&str>()
-        .map(ToString::to_string)
-        .or_else(|| panic.downcast_ref::<String>().cloned());
-    Error::internal(format!("panicked: {}", said.unwrap_or_default())).into_response()
+/// The message of a panic.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default()
 }
 
 /// An origin that is not listed gets no CORS header at all.
-pub(crate) async fn without_foreign_cors(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    if !headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
-        for name in [
-            header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            header::ACCESS_CONTROL_ALLOW_METHODS,
-            header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            header::ACCESS_CONTROL_MAX_AGE,
-        ] {
-            headers.remove(name);
-        }
+fn remove_foreign_cors(headers: &mut HeaderMap) {
+    if headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+        return;
     }
-    response
+    for name in [
+        header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        header::ACCESS_CONTROL_MAX_AGE,
+    ] {
+        headers.remove(name);
+    }
 }

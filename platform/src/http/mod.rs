@@ -1,6 +1,6 @@
 //! What a handler is made of: extractors that refuse what the contract refuses, answers in the contract's shapes, and
 //! [`Routes`], which reads a handler's types into the OpenAPI document.
-pub(crate) mod admission;
+mod admission;
 mod answer;
 pub(crate) mod client_address;
 mod cursor;

@@ -5,7 +5,13 @@ use crate::{
     error::{Error, Result},
     values::{At, Body, Faults, Input, Object},
 };
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::{FromRequestParts, Request},
+    handler::Handler,
+    http::request::Parts,
+    response::{IntoResponse, Response},
+};
+use futures_util::future::{Either, Ready, ready};
 
 /// The query as a [`body!`](crate::body) type; an unknown or repeated parameter is 422.
 pub struct Query<T>(pub T);
@@ -30,8 +36,22 @@ impl<T: Body> DescribeInput for Query<T> {
     }
 }
 
-/// For routes that take no parameters.
-pub(super) fn refuse(query: &str) -> Result<()> {
+/// A handler that takes no parameters: any is 422. It stands within its route, so a wrong method is 405 whatever the query.
+#[derive(Clone)]
+pub(super) struct WithoutQuery<H>(pub H);
+
+impl<T, S, H: Handler<T, S>> Handler<T, S> for WithoutQuery<H> {
+    type Future = Either<Ready<Response>, H::Future>;
+
+    fn call(self, request: Request, state: S) -> Self::Future {
+        match refuse(request.uri().query().unwrap_or_default()) {
+            Ok(()) => Either::Right(self.0.call(request, state)),
+            Err(refusal) => Either::Left(ready(refusal.into_response())),
+        }
+    }
+}
+
+fn refuse(query: &str) -> Result<()> {
     let mut faults = Faults::default();
     Object::sort(
         url::form_urlencoded::parse(query.as_bytes()).map(|(name, _)| (name, Input::Text(""))),

@@ -20,7 +20,7 @@
 use super::{
     Accepted, CreatedData, Data, FailuresLimited, Limited, NoContent, Public, Replayable,
     describe::{DescribeInput, DescribeOutput, Doc},
-    query,
+    query::WithoutQuery,
 };
 use crate::{
     access::{Permission, Scope},
@@ -29,11 +29,8 @@ use crate::{
 };
 use axum::{
     Router,
-    extract::Request,
     handler::Handler,
     http::Method,
-    middleware::{Next, from_fn},
-    response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, on},
 };
 
@@ -57,8 +54,8 @@ impl Admits for FailuresLimited {}
 pub trait Endpoint<Args, Answer>: Send + 'static {
     /// What its types say of it.
     fn describe(doc: &mut Doc);
-    /// The route of it.
-    fn route(self, method: MethodFilter) -> MethodRouter<Core>;
+    /// The route of it, which takes a query or refuses any.
+    fn route(self, method: MethodFilter, takes_query: bool) -> MethodRouter<Core>;
 }
 
 /// Says what a POST may answer to whom it admits. To those with a `Scope` a resource is answered by a [`Replayable`]
@@ -108,8 +105,8 @@ macro_rules! endpoints {
                 Answer::describe(doc);
             }
 
-            fn route(self, method: MethodFilter) -> MethodRouter<Core> {
-                on(method, self)
+            fn route(self, method: MethodFilter, takes_query: bool) -> MethodRouter<Core> {
+                if takes_query { on(method, self) } else { on(method, WithoutQuery(self)) }
             }
         }
 
@@ -214,11 +211,10 @@ impl Routes {
     ) -> Self {
         let mut doc = Doc { is_read: method == Method::GET, ..Doc::default() };
         H::describe(&mut doc);
-        let mut router = handler.route(filter);
         if !doc.query {
             doc.errors.push(Code::ValidationError);
-            router = router.route_layer(from_fn(no_query)); // a wrong method is 405, whatever the query
         }
+        let router = handler.route(filter, doc.query);
         let name = std::any::type_name::<H>().rsplit("::").next().unwrap_or_default();
         let operation_id = format!("{}_{name}", self.tag.to_lowercase().replace(' ', "_"));
         let path = format!("{}{path}", self.base);
@@ -229,12 +225,5 @@ impl Routes {
     /// Adds them to the router.
     pub(crate) fn mount(&self, router: Router<Core>) -> Router<Core> {
         self.routes.iter().fold(router, |router, route| router.route(&route.path, route.router.clone()))
-    }
-}
-
-async fn no_query(request: Request, next: Next) -> Response {
-    match query::refuse(request.uri().query().unwrap_or_default()) {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
     }
 }
