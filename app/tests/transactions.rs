@@ -45,6 +45,7 @@ async fn a_use_case_that_does_wrong_writes_nothing() {
     for (path, status, code) in [
         ("/clumsy/twice", 500, "INTERNAL_ERROR"),
         ("/clumsy/scribbles", 500, "INTERNAL_ERROR"),
+        ("/clumsy/scribbles-at-once", 500, "INTERNAL_ERROR"),
         ("/clumsy/panics", 500, "INTERNAL_ERROR"),
     ] {
         for _ in ["cold", "warm"] {

@@ -258,11 +258,15 @@ impl App {
         let router = self.routes().fold(Router::new(), |router, routes| routes.mount(router));
         let router = docs::routes(router, &self.openapi(title), core.settings.docs);
         let router = if core.settings.metrics { scrape::routes(router) } else { router };
-        let (cors, layered) = (cors(&core.settings.allowed_origins), core.clone());
+        let (cors, layered) = (Arc::new(cors(&core.settings.allowed_origins)), core.clone());
         // as one layer: what the router puts around each costs each request more than most of them do
         let layers = layer_fn(move |route: Route| {
             let guarded = frame::around(layered.clone(), route, frame::guard);
-            frame::around(layered.clone(), cors.layer(guarded), frame::frame)
+            let cors = cors.clone();
+            let shared = frame::around(layered.clone(), guarded, move |_, request, inner| {
+                frame::share(cors.clone(), request, inner)
+            });
+            frame::around(layered.clone(), shared, frame::frame)
         });
         let router =
             router.fallback(|| async { StatusCode::NOT_FOUND }).layer(layers).with_state(core.clone());

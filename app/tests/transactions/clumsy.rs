@@ -4,10 +4,10 @@ use std::{future::pending, pin::pin};
 use tenantry::{
     Domain,
     access::{Permission, Role, Scope, Tx},
-    data::{Sql, TenantConn},
+    data::{Param, Sql, TenantConn},
     error::{Error, Result},
     http::{Bare, NoContent, Routes},
-    sql, try_join,
+    sql, try_join, try_join_all,
     uuid::Uuid,
 };
 
@@ -34,7 +34,9 @@ pub fn domain() -> Domain {
         .post("/clumsy/twice", twice, "Swallows a failed statement")
         .post("/clumsy/abandons", abandons, "Drops a statement that it has begun")
         .post("/clumsy/sets-aside", sets_aside, "Polls a statement and awaits another")
+        .get("/clumsy/asks-much", asks_much, "Asks for much in a read that is sent at once")
         .post("/clumsy/scribbles", scribbles, "Writes where it only reads")
+        .post("/clumsy/scribbles-at-once", scribbles_at_once, "Writes in a read that is sent at once")
         .post("/clumsy/panics", panics, "Panics in the middle")
         .post("/clumsy/forgets", forgets, "Never comes to an end")
         .post("/clumsy/toils", toils, "Has a statement that takes for ever")
@@ -123,6 +125,28 @@ async fn sets_aside(scope: Scope<Fumble>) -> Result<NoContent> {
 
 async fn scribbles(scope: Scope<Fumble>) -> Result<NoContent> {
     scope.read(async |tx| note(tx, tx.new_id()).await.map(|()| NoContent)).await
+}
+
+async fn scribbles_at_once(scope: Scope<Fumble>) -> Result<NoContent> {
+    scope.read_at_once(async |tx| note(tx, tx.new_id()).await.map(|()| NoContent)).await
+}
+
+/// More statements than a task may poll in one go, with more parameters than the driver sends at once, and answers that are
+/// longer than what PostgreSQL keeps back.
+async fn asks_much(scope: Scope<Peer>) -> Result<Bare<Vec<String>>> {
+    let long = "x".repeat(10_000);
+    let all = sql!("SELECT email || CAST($2 AS TEXT) FROM users WHERE tenant_id = $1 ORDER BY id");
+    let many = scope.read_at_once(async |tx| {
+        let params: [&dyn Param; 1] = [&long];
+        try_join_all((0..200).map(|_| tx.fetch_all::<String>(all, &params))).await
+    });
+    let many: Vec<Vec<String>> = many.await?;
+    let same = many.iter().all(|answer| answer == &many[0]);
+    let whole = many[0].iter().all(|text| text.ends_with(&long));
+    if !same || !whole {
+        return Err(Error::internal("one of many statements was answered otherwise"));
+    }
+    Ok(Bare(many[0].iter().map(|text| text.trim_end_matches('x').to_owned()).collect()))
 }
 
 async fn panics(scope: Scope<Fumble>) -> Result<NoContent> {

@@ -73,6 +73,19 @@ async fn a_read_that_is_sent_at_once_cannot_ask_again_on_postgres() {
     }
 }
 
+/// However much it is: a flight that were cut would be two transactions, of which the second is nobody's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_is_sent_at_once_is_one_flight_however_large() {
+    let app = TestApp::start_with(Options { acquire_timeout: Duration::from_secs(20), ..options(1) }).await;
+    let acme = app.tenant("acme").await;
+    let people = app.database.count("users").await;
+    for _ in ["cold", "warm", "again"] {
+        let emails = acme.member.get("/clumsy/asks-much").await.ok();
+        assert_eq!(emails.as_array().map(Vec::len), usize::try_from(people).ok());
+    }
+    app.database.settle().await;
+}
+
 /// Statements share flights, and one that fails takes those behind it along: nobody is given what another has asked for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_goes_to_whoever_asked() {

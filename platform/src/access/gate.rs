@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 
 /// Of a person. Parameters: session, user, now.
 const OF_SESSION: Sql = sql!(
-    "SELECT t.plan, u.role FROM sessions s JOIN users u ON u.tenant_id = $1 AND u.id = s.user_id \
+    "SELECT t.plan, u.role FROM sessions s JOIN users u ON u.tenant_id = $1 AND u.id = $3 \
      JOIN tenants t ON t.id = $1 \
      WHERE s.tenant_id = $1 AND s.id = $2 AND s.user_id = $3 AND s.ended_at IS NULL AND s.expires_at > $4 \
      AND u.status = 'active'"

@@ -50,7 +50,7 @@ use crate::{
     values::Int,
 };
 use axum::{extract::FromRequestParts, http::request::Parts};
-use std::{future::poll_fn, marker::PhantomData, ops::Deref, pin::pin, sync::Arc};
+use std::{future::poll_fn, marker::PhantomData, ops::Deref, pin::pin, sync::Arc, task::Poll};
 use uuid::Uuid;
 
 /// Proof that a request carries a valid credential. Whether its session or key is alive and its role has `P` is asked by
@@ -69,17 +69,20 @@ impl<P: Permission> Scope<P> {
         self.run(Mode::Read, work).await
     }
 
-    /// A read whose statements all leave together, as those of a `try_join!` do: then its end leaves with them, and all of
-    /// it is one message to PostgreSQL and one answer. A statement that is sent when others have answered, or when
-    /// `tx.role()` or `tx.plan()` has, is an error on PostgreSQL.
+    /// A read whose statements all leave together, as those of a `try_join!` do: to PostgreSQL they are one message, which
+    /// is a transaction by itself, and one answer. A statement that is asked for when others have answered, or when
+    /// `tx.role()` or `tx.plan()` has, is an error there.
     pub async fn read_at_once<T>(&self, work: impl AsyncFnOnce(&Tx<P>) -> Result<T>) -> Result<T> {
-        let tx = Tx::open(self, Mode::Read);
+        let tx = Tx::open(self, Sent::AtOnce);
         let outcome = {
-            let (mut work, mut ended) = (pin!(work(&tx)), false);
-            poll_fn(|cx| {
-                let polled = work.as_mut().poll(cx);
-                ended = ended || (polled.is_pending() && tx.conn.end());
-                polled
+            let mut work = pin!(async {
+                let outcome = work(&tx).await;
+                tx.conn.check().await?; // leaves by itself where the use case has sent nothing
+                outcome
+            });
+            poll_fn(|cx| match work.as_mut().poll(cx) {
+                Poll::Pending if tx.conn.leave(cx.waker()) => work.as_mut().poll(cx),
+                polled => polled,
             })
             .await
         };
@@ -108,7 +111,7 @@ impl<P: Permission> Scope<P> {
     }
 
     async fn run<T>(&self, mode: Mode, work: impl AsyncFnOnce(&Tx<P>) -> Result<T>) -> Result<T> {
-        let tx = Tx::open(self, mode);
+        let tx = Tx::open(self, Sent::AsAsked(mode));
         let outcome = work(&tx).await;
         Self::close(tx, outcome).await
     }
@@ -128,6 +131,14 @@ impl<P> Drop for Scope<P> {
     }
 }
 
+/// When the statements of a transaction leave.
+enum Sent {
+    /// As they are asked for.
+    AsAsked(Mode),
+    /// All that are asked for before the first answer, together: a read.
+    AtOnce,
+}
+
 /// A transaction under permission `P`. It derefs to the [`TenantConn`] that stores take.
 pub struct Tx<P> {
     conn: TenantConn,
@@ -144,15 +155,15 @@ impl<P> Deref for Tx<P> {
 }
 
 impl<P: Permission> Tx<P> {
-    fn open(scope: &Scope<P>, mode: Mode) -> Self {
+    fn open(scope: &Scope<P>, sent: Sent) -> Self {
         let Scope { caller, origin, core, standings, .. } = scope;
         let gate = AccessGate::new(core, caller.clone(), Wanted::of::<P>(), standings.clone());
-        Self {
-            conn: core.db.tenant(caller.tenant(), mode, gate.now, gate.clone()),
-            gate,
-            origin: origin.clone(),
-            permission: PhantomData,
-        }
+        let (tenant, now) = (caller.tenant(), gate.now);
+        let conn = match sent {
+            Sent::AsAsked(mode) => core.db.tenant(tenant, mode, now, gate.clone()),
+            Sent::AtOnce => core.db.tenant_at_once(tenant, now, gate.clone()),
+        };
+        Self { conn, gate, origin: origin.clone(), permission: PhantomData }
     }
 
     /// Who does this.

@@ -127,9 +127,11 @@ impl Db {
         Ok(Self { pools, bells: Arc::default() })
     }
 
-    fn begin(&self, opening: Opening) -> Backend {
+    fn begin(&self, opening: Opening, at_once: bool) -> Backend {
         match &self.pools {
-            Pools::Postgres(server) => Backend::Postgres(postgres::PgTx::new(server.clone(), opening)),
+            Pools::Postgres(server) => {
+                Backend::Postgres(postgres::PgTx::new(server.clone(), opening, at_once))
+            }
             Pools::Sqlite(files) => Backend::Sqlite(sqlite::LiteTx::new(files.clone(), opening)),
         }
     }
@@ -137,7 +139,13 @@ impl Db {
     /// A transaction of this tenant, behind a gate that is asked in the flight that opens it.
     pub(crate) fn tenant(&self, tenant: Uuid, mode: Mode, now: Timestamp, gate: Arc<dyn Gate>) -> TenantConn {
         let opening = Opening { mode, tenant: Some(tenant), gate: Some(gate) };
-        TenantConn::new(self.begin(opening), tenant, now, self.bells.clone())
+        TenantConn::new(self.begin(opening, false), tenant, now, self.bells.clone())
+    }
+
+    /// The same for a read whose statements leave together, once they are told to: see [`TenantConn::leave`].
+    pub(crate) fn tenant_at_once(&self, tenant: Uuid, now: Timestamp, gate: Arc<dyn Gate>) -> TenantConn {
+        let opening = Opening { mode: Mode::Read, tenant: Some(tenant), gate: Some(gate) };
+        TenantConn::new(self.begin(opening, true), tenant, now, self.bells.clone())
     }
 
     /// Runs a use case for a tenant without anybody signed in: what happens before a session is there.
@@ -150,7 +158,7 @@ impl Db {
     ) -> Result<T> {
         reason.count();
         let opening = Opening { mode: Mode::Write, tenant: Some(tenant), gate: None };
-        let conn = TenantConn::new(self.begin(opening), tenant, now, self.bells.clone());
+        let conn = TenantConn::new(self.begin(opening, false), tenant, now, self.bells.clone());
         let value = work(&conn).await?;
         conn.commit().await?;
         Ok(value)
@@ -164,7 +172,7 @@ impl Db {
         work: impl AsyncFnOnce(&SystemConn) -> Result<T>,
     ) -> Result<T> {
         reason.count();
-        let conn = SystemConn::new(self.begin(Opening { mode, tenant: None, gate: None }));
+        let conn = SystemConn::new(self.begin(Opening { mode, tenant: None, gate: None }, false));
         let value = work(&conn).await?;
         conn.commit().await?;
         Ok(value)

@@ -7,7 +7,9 @@
 mod connect;
 mod faults;
 mod lease;
+mod opening;
 mod pipeline;
+mod together;
 
 pub(super) use self::{
     connect::Server,
@@ -15,18 +17,25 @@ pub(super) use self::{
 };
 
 use self::{
+    connect::Conn,
     faults::{Silent, failed, within},
     lease::Leased,
+    opening::Opener,
+    together::Together,
 };
-use super::{LOCK_TIMEOUT, Mode, Opening, Param, Row as AnyRow, SET_ASIDE, STATEMENT_TIMEOUT, TURN, UNDO};
+use super::{LOCK_TIMEOUT, Mode, Opening, Param, SET_ASIDE, STATEMENT_TIMEOUT, TURN, UNDO};
 use crate::error::{Error, Result};
-use deadpool_postgres::Object;
 use futures_util::{
     FutureExt, TryStreamExt,
     future::{BoxFuture, Shared},
-    join, poll,
+    poll,
 };
-use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Poll, Waker},
+    time::Duration,
+};
 use tokio::{
     runtime::Handle,
     sync::{Mutex, MutexGuard},
@@ -48,33 +57,11 @@ const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The outcome of BEGIN and the gate's question, for every statement that was sent behind them.
 type Opened = Shared<BoxFuture<'static, Result<()>>>;
 
-/// How a transaction begins. REPEATABLE READ: the statements of a read see one state, so a page and what belongs to it fit
-/// together.
-const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-/// And not READ WRITE: a server that takes no writes for now, such as a standby or one whose disk fills up, says so.
-const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
-const COMMIT: &str = "COMMIT";
-/// What it then becomes: SET LOCAL of both in one statement. Where `BEGIN` has failed and the rest of the flight has a Sync of
-/// its own, that rest is a transaction by itself, which would be committed; it has the isolation of the session, which no
-/// `BEGIN` asks for, and stays who may do nothing.
-const TENANT: &str = "SELECT set_config('role', CASE current_setting('transaction_isolation') \
-     WHEN 'read uncommitted' THEN 'tenantry_login' ELSE 'tenantry_tenant' END, true), \
-     set_config('app.tenant_id', $1::uuid::text, true)";
-const SYSTEM: &str = "SELECT set_config('role', CASE current_setting('transaction_isolation') \
-     WHEN 'read uncommitted' THEN 'tenantry_login' ELSE 'tenantry_system' END, true)";
-
-/// The statements that open a transaction, prepared like all others: as a text they would be parsed anew each time.
-#[derive(Clone)]
-struct Opener {
-    begin: Statement,
-    become_role: Statement,
-    question: Option<Statement>,
-    commit: Statement,
-}
-
 pub(super) struct PgTx {
     server: Server,
     opening: Opening,
+    /// Of a read that is sent at once.
+    together: Option<Together>,
     turn: Mutex<Turn>,
 }
 
@@ -83,18 +70,17 @@ pub(super) struct PgTx {
 #[derive(Default)]
 struct Turn {
     conn: Option<Arc<Leased>>,
+    /// What opens the transaction, until it does.
+    opener: Option<Opener>,
     opened: Option<Opened>,
-    /// To end a read with.
-    commit: Option<Statement>,
-    /// Whether the COMMIT that has left with the statements of a read was done: not where one of them has failed.
-    ended: Option<BoxFuture<'static, bool>>,
     /// Why it could not begin. It is not tried again: each try may wait as long as the first.
     failed: Option<Error>,
 }
 
 impl PgTx {
-    pub fn new(server: Server, opening: Opening) -> Self {
-        Self { server, opening, turn: Mutex::default() }
+    pub fn new(server: Server, opening: Opening, at_once: bool) -> Self {
+        let together = (at_once && server.keeps_flights_together()).then(Together::default);
+        Self { server, opening, together, turn: Mutex::default() }
     }
 
     pub async fn run(
@@ -103,14 +89,17 @@ impl PgTx {
         tenant: Option<&Uuid>,
         params: &[&dyn Param],
     ) -> Result<(Vec<Row>, u64)> {
-        let (mut turn, conn, opener) = self.take_turn().await?;
-        if turn.ended.is_some() {
-            return Err(Error::internal(ENDED));
+        let asked_for = self.together.as_ref().map(Together::ask).transpose()?;
+        let (mut turn, conn) = self.take_turn().await?;
+        let statement = prepared(&conn, sql).await?;
+        if let Some(asked_for) = asked_for {
+            drop(turn);
+            asked_for.stand_ready(1).await;
+            turn = self.turn_at_once()?;
         }
-        let statement = self.prepared(&conn, sql).await?;
         let mut answer = pin!(asked(&conn, &statement, tenant, params));
         // The first poll sends and none of these suspends, so what is polled here shares a flight and cannot be cut in two.
-        let opened = self.open(&mut turn, &conn, opener);
+        let opened = self.open(&mut turn, &conn);
         let _ = poll!(opened.clone());
         let sent = poll!(answer.as_mut());
         drop(turn);
@@ -133,8 +122,8 @@ impl PgTx {
 
     /// Goes back to the savepoint. As a simple query: what failed before it in this flight does not take it along.
     pub async fn undo(&self) -> Result<()> {
-        let (mut turn, conn, opener) = self.take_turn().await?;
-        let opened = self.open(&mut turn, &conn, opener);
+        let (mut turn, conn) = self.take_turn().await?;
+        let opened = self.open(&mut turn, &conn);
         let _ = poll!(opened.clone());
         let mut undone = pin!(conn.batch_execute(UNDO));
         let sent = poll!(undone.as_mut());
@@ -148,11 +137,27 @@ impl PgTx {
     }
 
     pub async fn check(&self) -> Result<()> {
-        let (mut turn, conn, opener) = self.take_turn().await?;
-        let opened = self.open(&mut turn, &conn, opener);
+        let asked_for = self.together.as_ref().and_then(|together| together.ask().ok());
+        let (mut turn, conn) = self.take_turn().await?;
+        if let Some(asked_for) = asked_for {
+            drop(turn);
+            asked_for.stand_ready(0).await;
+            turn = self.turn_at_once()?;
+        }
+        let opened = self.open(&mut turn, &conn);
         drop(turn);
         let opened = within(ANSWER_TIMEOUT, opened).await;
         self.remembered(opened).await
+    }
+
+    /// Sends the statements of a read that is sent at once when it is polled the next time, if all that it has asked for are
+    /// ready: whether they are.
+    pub fn leave(&self, task: &Waker) -> bool {
+        let (Some(together), Ok(turn)) = (&self.together, self.turn.try_lock()) else { return false };
+        let (Some(conn), Some(opener)) = (&turn.conn, &turn.opener) else { return false };
+        let Some(statements) = together.leave(task) else { return false };
+        conn.unsent.expect(opener.statements() + statements);
+        true
     }
 
     /// One wait for a server that says nothing is enough for a transaction.
@@ -165,34 +170,16 @@ impl PgTx {
         answer
     }
 
-    /// Sends the COMMIT of a read behind its statements, into the same flight. Not while one of them waits for its turn:
-    /// whether it was sent.
-    pub fn end(&self) -> bool {
-        let Ok(mut turn) = self.turn.try_lock() else { return false };
-        let (Some(conn), Some(commit)) = (turn.conn.clone(), turn.commit.take()) else {
-            return false;
-        };
-        let mut ended = async move { conn.execute_raw(&commit, NO_PARAMETERS).await.is_ok() }.boxed();
-        if ended.as_mut().now_or_never().is_some() {
-            ended = std::future::ready(false).boxed(); // the connection is gone
-        }
-        turn.ended = Some(ended);
-        true
-    }
-
-    /// A write waits for its COMMIT; a read has nothing to learn from it. One that has left with the read's statements is
-    /// answered with them; the connection goes back after that, so that no flight has statements of two transactions.
+    /// A write waits for its COMMIT; a read has nothing to learn from it. One that was sent at once has ended with the last
+    /// of its answers.
     pub async fn commit(mut self) -> Result<()> {
         let turn = self.turn.get_mut();
-        if let Some(ended) = turn.ended.take() {
-            if within(ANSWER_TIMEOUT, ended.map(Ok)).await.is_ok_and(|done| done) {
-                turn.conn = None;
-            }
-            return Ok(()); // else it is rolled back
-        }
         let (Some(conn), Some(_)) = (turn.conn.take(), turn.opened.take()) else {
             return Ok(());
         };
+        if self.together.is_some() {
+            return Ok(());
+        }
         let commit = conn.batch_execute("COMMIT"); // the first poll sends
         match self.opening.mode {
             Mode::Write => {
@@ -223,7 +210,7 @@ impl PgTx {
 
     async fn commit_behind(
         &mut self,
-        conn: &Object,
+        conn: &Conn,
         undo: bool,
         sql: &str,
         tenant: &Uuid,
@@ -232,7 +219,7 @@ impl PgTx {
         let mut undone = pin!(conn.batch_execute(UNDO));
         let undone_at_once = if undo { poll!(undone.as_mut()).map_err(classified)? } else { Poll::Ready(()) };
         // prepared behind it: where the work has failed, nothing else is taken before
-        let statement = self.prepared(conn, sql).await?;
+        let statement = prepared(conn, sql).await?;
         let mut answer = pin!(asked(conn, &statement, Some(tenant), params));
         let answered_at_once = poll!(answer.as_mut()).map_err(classified)?; // if it was not sent, the drop rolls back
         let mut commit = pin!(conn.batch_execute("COMMIT"));
@@ -246,14 +233,19 @@ impl PgTx {
         within(ANSWER_TIMEOUT, answers).await
     }
 
-    async fn take_turn(&self) -> Result<(MutexGuard<'_, Turn>, Arc<Leased>, Option<Opener>)> {
-        let turn = tokio::time::timeout(TURN, self.turn.lock()).await;
-        let mut turn = turn.map_err(|_| Error::internal(SET_ASIDE))?;
+    async fn take_turn(&self) -> Result<(MutexGuard<'_, Turn>, Arc<Leased>)> {
+        let mut turn = match self.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => {
+                let turn = tokio::time::timeout(TURN, self.turn.lock()).await;
+                turn.map_err(|_| Error::internal(SET_ASIDE))?
+            }
+        };
         if let Some(error) = &turn.failed {
             return Err(error.clone());
         }
         match self.ready(&mut turn).await {
-            Ok((conn, opener)) => Ok((turn, conn, opener)),
+            Ok(conn) => Ok((turn, conn)),
             Err(error) => {
                 turn.failed = Some(error.clone());
                 Err(error)
@@ -261,42 +253,40 @@ impl PgTx {
         }
     }
 
-    /// A connection and, for the first statement on it, what opens the transaction.
-    async fn ready(&self, turn: &mut Turn) -> Result<(Arc<Leased>, Option<Opener>)> {
+    /// Of one that has stood ready with the others: nobody else is let to take a turn before all of them have.
+    fn turn_at_once(&self) -> Result<MutexGuard<'_, Turn>> {
+        self.turn.try_lock().map_err(|_| Error::internal(SET_ASIDE))
+    }
+
+    /// A connection, and what opens the transaction on it.
+    async fn ready(&self, turn: &mut Turn) -> Result<Arc<Leased>> {
         let conn = match &turn.conn {
             Some(conn) => conn.clone(),
             None => turn.conn.insert(Arc::new(self.server.take().await?)).clone(),
         };
-        if turn.opened.is_some() {
-            return Ok((conn, None));
+        if turn.opened.is_none() && turn.opener.is_none() {
+            turn.opener = Some(Opener::prepare(&conn, &self.opening, self.together.is_some()).await?);
         }
-        let begin = self.prepared(&conn, if self.opening.mode == Mode::Read { READ } else { WRITE }).await?;
-        let role = if self.opening.tenant.is_some() { TENANT } else { SYSTEM };
-        let become_role = self.prepared(&conn, role).await?;
-        let question = match &self.opening.gate {
-            Some(gate) => Some(self.prepared(&conn, gate.question().0.postgres).await?),
-            None => None,
-        };
-        let commit = self.prepared(&conn, COMMIT).await?;
-        Ok((conn, Some(Opener { begin, become_role, question, commit })))
+        Ok(conn)
     }
 
-    async fn prepared(&self, conn: &Object, sql: &str) -> Result<Statement> {
-        let preparing = async { conn.prepare_typed_cached(sql, &[] as &[Type]).await.map_err(classified) };
-        within(PREPARE_TIMEOUT, preparing).await
-    }
-
-    /// The opening, which the first statement has prepared and the others share.
-    fn open(&self, turn: &mut Turn, conn: &Arc<Leased>, opener: Option<Opener>) -> Opened {
-        if let Some(opener) = &opener {
-            turn.commit = Some(opener.commit.clone());
-        }
-        let opened = turn.opened.get_or_insert_with(|| match opener {
-            Some(opener) => opening(conn.clone(), self.opening.clone(), opener).boxed().shared(),
+    /// The opening, which the first statement sends and the others share.
+    fn open(&self, turn: &mut Turn, conn: &Arc<Leased>) -> Opened {
+        let Turn { opener, opened, .. } = turn;
+        let opened = opened.get_or_insert_with(|| match opener.take() {
+            Some(opener) => opener.open(conn.clone(), self.opening.clone()).boxed().shared(),
             None => async { Err(Error::internal("a transaction was not opened")) }.boxed().shared(),
         });
         opened.clone()
     }
+}
+
+async fn prepared(conn: &Conn, sql: &str) -> Result<Statement> {
+    let mut preparing = pin!(conn.prepare_typed_cached(sql, &[] as &[Type]));
+    if let Poll::Ready(statement) = poll!(preparing.as_mut()) {
+        return statement.map_err(classified); // it was prepared before
+    }
+    within(PREPARE_TIMEOUT, async { preparing.await.map_err(classified) }).await
 }
 
 /// Whether it has committed is not known; a connection with a COMMIT that is not answered is for nobody else.
@@ -324,7 +314,7 @@ async fn rest_of<T>(first: Poll<T>, future: impl Future<Output = T>) -> T {
 
 /// Sent at the first poll, without suspending before it.
 async fn asked(
-    conn: &Object,
+    conn: &Conn,
     statement: &Statement,
     tenant: Option<&Uuid>,
     params: &[&dyn Param],
@@ -339,31 +329,9 @@ async fn asked(
     Ok((all, rows.rows_affected().unwrap_or(0)))
 }
 
-async fn opening(conn: Arc<Leased>, opening: Opening, opener: Opener) -> Result<()> {
-    let tenant = opening.tenant.as_ref().map(|tenant| tenant as &(dyn ToSql + Sync));
-    let begin = async { conn.execute_raw(&opener.begin, NO_PARAMETERS).await.map_err(|e| failed(&conn, e)) };
-    let role = async { conn.execute_raw(&opener.become_role, tenant).await.map_err(|e| failed(&conn, e)) };
-    let (Some(gate), Some(question)) = (&opening.gate, &opener.question) else {
-        let (begun, become_role) = join!(begin, role);
-        return begun.and(become_role).map(drop);
-    };
-    let (_, params) = gate.question();
-    let params: Vec<_> =
-        tenant.into_iter().chain(params.into_iter().map(|p| p as &(dyn ToSql + Sync))).collect();
-    let answer = async { conn.query_opt(question, &params).await.map_err(|e| failed(&conn, e)) };
-    let (begun, become_role, row) = join!(begin, role, answer);
-    let row = begun.and(become_role).and(row)?; // the first that has failed is why the others did
-    gate.admit(row.as_ref().map(AnyRow::Postgres))
-}
-
-/// What is wrong with a statement behind the end of its transaction.
-const ENDED: &str = "a read that is sent at once asked for more when its answers had come";
-
-const NO_PARAMETERS: [&(dyn ToSql + Sync); 0] = [];
-
 /// However else a transaction is left - an error, a panic, a client that went away - its ROLLBACK is in the pipeline before
 /// anybody can get the connection, and the task keeps it out of the pool until a statement that still runs, or waits
-/// for a lock to be prepared, has ended. A read whose COMMIT has left with its statements is over if that was done.
+/// for a lock to be prepared, has ended. A read that was sent at once has no ROLLBACK: a query of nothing is waited for.
 impl Drop for PgTx {
     fn drop(&mut self) {
         let turn = self.turn.get_mut();
@@ -371,17 +339,10 @@ impl Drop for PgTx {
         let Some(conn) = turn.conn.take() else {
             return;
         };
-        let (held, ended) = (conn.clone(), turn.ended.take());
-        let mut rollback = async move {
-            let done = match ended {
-                Some(ended) => ended.await,
-                None => false,
-            };
-            if !done {
-                let _ = held.batch_execute("ROLLBACK").await;
-            }
-        }
-        .boxed();
+        conn.unsent.expect(0);
+        let end = if self.together.is_some() { "" } else { "ROLLBACK" };
+        let held = conn.clone();
+        let mut rollback = async move { drop(held.batch_execute(end).await) }.boxed();
         let answered = rollback.as_mut().now_or_never().is_some(); // the first poll sends
         if let (false, Ok(runtime)) = (answered, Handle::try_current()) {
             let ended = async move {

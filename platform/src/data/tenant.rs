@@ -7,12 +7,15 @@ use crate::{
     error::{Error, Result},
     values::Timestamp,
 };
-use std::sync::{
-    Arc,
-    atomic::{
-        AtomicBool, AtomicUsize,
-        Ordering::{Relaxed, SeqCst},
+use std::{
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
+    task::Waker,
 };
 use tokio::sync::Notify;
 use tracing::{Instrument, Span};
@@ -159,11 +162,12 @@ impl TenantConn {
         self.rings[topic as usize].store(true, Relaxed);
     }
 
-    /// Ends a read behind what it has sent, if all of that has left: whether it has.
-    pub(crate) fn end(&self) -> bool {
+    /// Of a read that is sent at once: sends what it has asked for, when it is polled the next time, if all of that is ready:
+    /// whether it is. On SQLite a statement has its answer when it is polled.
+    pub(crate) fn leave(&self, task: &Waker) -> bool {
         match &self.backend {
-            Backend::Postgres(tx) => tx.end(),
-            Backend::Sqlite(_) => true, // there a statement has its answer at once
+            Backend::Postgres(tx) => tx.leave(task),
+            Backend::Sqlite(_) => false,
         }
     }
 

@@ -27,10 +27,14 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     panic::AssertUnwindSafe,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, LazyLock, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Instant,
 };
-use tower::{Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_http::cors::CorsLayer;
 
 /// A request that the server has found to be none: refused with this, and framed like others.
 #[derive(Clone)]
@@ -38,6 +42,7 @@ pub(crate) struct Unfit(pub Error);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 128;
+const CORS_VARIES_BY: &str = "origin, access-control-request-method, access-control-request-headers";
 
 /// Filled by the extractor that finds out who calls, read by the log.
 #[derive(Clone, Default)]
@@ -102,7 +107,6 @@ pub(crate) async fn frame<S: Answers>(core: Core, mut request: Request, inner: S
         Some(Unfit(error)) => error.into_response(),
         None => asked.within(answered(inner, request)).await,
     };
-    remove_foreign_cors(response.headers_mut());
     standings.write(response.headers_mut());
     finish(&core, &asked, &mut response, who.0.get(), began);
     response
@@ -152,10 +156,19 @@ fn request_id(headers: &HeaderMap) -> String {
     let own = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let fits =
         |id: &&str| (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-    own.filter(fits).map_or_else(
-        || secret::random().map_or_else(|_| "none".to_owned(), |bytes| secret::encode(&bytes[..16])),
-        str::to_owned,
-    )
+    own.filter(fits).map_or_else(new_request_id, str::to_owned)
+}
+
+/// Of its own, among all that any node has made; it is no secret. Random bytes for each would be a system call for each.
+fn new_request_id() -> String {
+    static NEXT: LazyLock<(u64, AtomicU64)> = LazyLock::new(|| {
+        let random = secret::random().unwrap_or_default(); // without any they are told apart on this node
+        let [node, first] = [0, 8].map(|at| u64::from_be_bytes(std::array::from_fn(|i| random[at + i])));
+        (node, first.into())
+    });
+    let (node, next) = &*NEXT;
+    let id = (u128::from(*node) << 64) | u128::from(next.fetch_add(1, Relaxed));
+    secret::encode(&id.to_be_bytes())
 }
 
 /// Writes the body of whatever is no success, the router's own answers included; not of an answer that is given again,
@@ -214,18 +227,26 @@ fn said(panic: &(dyn Any + Send)) -> &str {
     owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default()
 }
 
-/// An origin that is not listed gets no CORS header at all.
-fn remove_foreign_cors(headers: &mut HeaderMap) {
-    if headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
-        return;
+/// Tells the browser of a page of another origin what that page may do and read. An origin that is not listed gets no CORS
+/// header at all. Nor does who names none, as no program but a browser does: caches are told that it makes a difference.
+pub(crate) async fn share<S: Answers>(cors: Arc<CorsLayer>, request: Request, inner: S) -> Response {
+    if !request.headers().contains_key(header::ORIGIN) {
+        let mut response = answered(inner, request).await;
+        response.headers_mut().append(header::VARY, HeaderValue::from_static(CORS_VARIES_BY));
+        return response;
     }
-    for name in [
-        header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        header::ACCESS_CONTROL_ALLOW_METHODS,
-        header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        header::ACCESS_CONTROL_MAX_AGE,
-    ] {
-        headers.remove(name);
+    let mut response = answered(cors.layer(inner), request).await;
+    let headers = response.headers_mut();
+    if !headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+        for name in [
+            header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            header::ACCESS_CONTROL_MAX_AGE,
+        ] {
+            headers.remove(name);
+        }
     }
+    response
 }

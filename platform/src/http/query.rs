@@ -51,7 +51,7 @@ impl<T, S, H: Handler<T, S>> Handler<T, S> for WithoutQuery<H> {
     }
 }
 
-fn refuse(query: &str) -> Result<()> {
+pub(super) fn refuse(query: &str) -> Result<()> {
     let mut faults = Faults::default();
     Object::sort(
         url::form_urlencoded::parse(query.as_bytes()).map(|(name, _)| (name, Input::Text(""))),

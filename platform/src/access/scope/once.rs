@@ -3,7 +3,7 @@
 //! Nothing is waited for before the work begins. The statement that claims the key leaves in one flight with the gate's
 //! question, a savepoint and the first statements of the work, and the answer is written together with the COMMIT: with
 //! a key a request takes no flight more than without. Where the key is known the work is undone, unseen.
-use super::{Scope, Tx};
+use super::{Scope, Sent, Tx};
 use crate::{
     access::Permission,
     data::{Contended, LOCK_TIMEOUT, Mode, TenantConn},
@@ -49,7 +49,7 @@ impl<P: Permission> Scope<P> {
         let Some(keyed) = key.keyed() else {
             return self.write(work).await.map(Replayable::fresh);
         };
-        let tx = Tx::open(self, Mode::Write);
+        let tx = Tx::open(self, Sent::AsAsked(Mode::Write));
         let request = of_caller(&tx, keyed);
         let outcome = claimed(&tx, async |conn| idempotency::claim(conn, &request).await, work).await;
         self.settle(tx, &request, outcome).await
@@ -105,7 +105,7 @@ impl<P: Permission> Scope<P> {
     async fn take<A>(&self, keyed: &Keyed) -> Result<Either<Replayable<A>, (Tx<P>, Request, Timestamp)>> {
         let began = Instant::now();
         loop {
-            let tx = Tx::open(self, Mode::Write);
+            let tx = Tx::open(self, Sent::AsAsked(Mode::Write));
             let request = of_caller(&tx, keyed);
             let now = tx.now();
             if idempotency::claim(&tx, &request).await.map_err(in_flight)? {
@@ -130,7 +130,7 @@ impl<P: Permission> Scope<P> {
         attempt: i64,
         work: impl AsyncFnOnce(&Tx<P>) -> Result<A>,
     ) -> Result<Replayable<A>> {
-        let tx = Tx::open(self, Mode::Write);
+        let tx = Tx::open(self, Sent::AsAsked(Mode::Write));
         let outcome =
             claimed(&tx, async |conn| idempotency::resume(conn, request, attempt).await, work).await;
         self.settle(tx, request, outcome).await

@@ -1,9 +1,10 @@
 //! What goes wrong between here and PostgreSQL, and which of it passes.
+use super::connect::Conn;
 use crate::{
     data::Contended,
     error::{Error, Result},
 };
-use deadpool_postgres::{Object, PoolError};
+use deadpool::managed::PoolError;
 use std::time::Duration;
 use tokio_postgres::error::SqlState;
 
@@ -25,7 +26,7 @@ impl std::fmt::Display for Silent {
 impl std::error::Error for Silent {}
 
 /// There is no connection.
-pub(super) fn out_of_reach(error: PoolError) -> Error {
+pub(super) fn out_of_reach(error: PoolError<tokio_postgres::Error>) -> Error {
     match error {
         // also where it lets nobody in: a password that was changed, a database that is being restored
         PoolError::Backend(error) => Error::unavailable(error),
@@ -34,7 +35,7 @@ pub(super) fn out_of_reach(error: PoolError) -> Error {
 }
 
 /// A statement failed. If the schema has changed under it, this connection prepares its statements anew.
-pub(super) fn failed(conn: &Object, error: tokio_postgres::Error) -> Error {
+pub(super) fn failed(conn: &Conn, error: tokio_postgres::Error) -> Error {
     if stale(&error) {
         conn.statement_cache.clear();
     }

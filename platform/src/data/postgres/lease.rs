@@ -1,7 +1,10 @@
 //! How many of the pool's connections are in use at a time.
-use super::faults::out_of_reach;
+use super::{
+    connect::{Conn, Connections, Pool},
+    faults::out_of_reach,
+};
 use crate::{data::waiting::Waiting, error::Result};
-use deadpool_postgres::{Object, Pool};
+use deadpool::managed::Object;
 use std::{ops::Deref, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -23,14 +26,14 @@ pub(super) struct Leases {
 
 /// A connection in use; it goes back when this is dropped.
 pub(super) struct Leased {
-    conn: Object,
+    conn: Object<Connections>,
     _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Deref for Leased {
-    type Target = Object;
+    type Target = Conn;
 
-    fn deref(&self) -> &Object {
+    fn deref(&self) -> &Conn {
         &self.conn
     }
 }

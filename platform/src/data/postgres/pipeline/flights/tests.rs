@@ -159,3 +159,56 @@ fn where_the_network_cuts_does_not_matter() {
         assert!((flights.out, flights.back) == whole, "cut at every {cut}");
     }
 }
+
+#[test]
+fn an_announced_flight_is_not_cut() {
+    let mut flights = started();
+    flights.flight.expect(3);
+    for (driver, server) in [("BES", "BE"), ("BES", "BE"), ("BES", "BES")] {
+        flights.send(&messages(driver)).unwrap();
+        flights.flush();
+        assert_eq!(kinds(&std::mem::take(&mut flights.out)), server);
+    }
+    assert_eq!(received(&mut flights, "2C2C2CZ"), "2CZ2CZ2CZ");
+    // nor does what comes behind it belong to it
+    flights.flight.expect(1);
+    assert_eq!(sent(&mut flights, "BESBES"), "BESBES");
+    assert_eq!(received(&mut flights, "2CZ2CZ"), "2CZ2CZ");
+    assert!(flights.awaited.is_empty());
+}
+
+#[test]
+fn an_answer_may_come_before_it_is_known_what_follows() {
+    let mut flights = started();
+    flights.flight.expect(2);
+    flights.send(&messages("BES")).unwrap();
+    flights.flush();
+    assert_eq!(received(&mut flights, "2DC"), "2DC");
+    assert_eq!(sent(&mut flights, "BES"), "BEBES");
+    assert_eq!(received(&mut flights, ""), "Z");
+    assert_eq!(received(&mut flights, "2CZ"), "2CZ");
+    assert!(flights.awaited.is_empty());
+}
+
+#[test]
+fn a_failure_ends_an_announced_flight() {
+    // before the next statement is sent: that has a Sync of its own
+    let mut flights = started();
+    flights.flight.expect(3);
+    flights.send(&messages("BES")).unwrap();
+    flights.flush();
+    assert_eq!(received(&mut flights, "2E"), "2E");
+    assert_eq!(kinds(&std::mem::take(&mut flights.out)), "BES");
+    assert_eq!(received(&mut flights, "Z"), "Z");
+    assert_eq!(sent(&mut flights, "BESBES"), "BEBES");
+    assert_eq!(received(&mut flights, "2EZ"), "2EZEZ");
+    // while it is sent: it is passed over
+    let mut flights = started();
+    flights.flight.expect(2);
+    flights.send(&messages("BESB")).unwrap();
+    flights.flush();
+    assert_eq!(received(&mut flights, "2E"), "2EZ");
+    assert_eq!(sent(&mut flights, "ES"), "BEBES");
+    assert_eq!(received(&mut flights, "Z"), "EZ");
+    assert!(flights.awaited.is_empty());
+}
