@@ -23,9 +23,9 @@ pub type Result<T> = std::result::Result<T, Fault>;
 
 /// Connections of a load.
 const CONNECTIONS: u32 = 32;
-/// Those that read while others sign in, and those that sign in. One, since what is asked is how long it waits: more would
-/// have all cores by themselves.
-const READING: u32 = 1;
+/// Those that read while others sign in: one, whose wait is that of the machine alone, and as many as elsewhere.
+const READING: [u32; 2] = [1, CONNECTIONS];
+/// Those that sign in.
 const SIGNING_IN: u32 = 64;
 /// Starts of the demo.
 const STARTS: usize = 9;
@@ -227,21 +227,29 @@ impl Run {
         Ok(())
     }
 
+    /// In turn, in quiet and while others sign in.
     fn under_a_storm(&self, product: &Server, asked: &[Asked], report: &mut Report) -> Result<()> {
-        let get = Route::Get.load(&self.bench, "storm", asked, READING)?;
         let tenants = self.sized(100, 0).0;
         let requests = self.bench.requests("logins", ["- /api/v1/auth/login".to_owned()])?;
         let body = Some(data::login(tenants).to_string());
         let logins = Load { method: "POST", requests, body, connections: SIGNING_IN, refusals: true };
-        let quiet = self.bench.measure(product, &get)?;
-        let storm = self.bench.measure_under(product, &get, &logins)?;
-        let row =
-            |name: &str, sample: &Sample| [vec![name.to_owned()], figures(sample)[..3].to_vec()].concat();
-        let heads = [&["GET /orders/{id}, one connection"], &FIGURES[..3]].concat();
-        report.table(
-            &heads,
-            &[row("quiet", &quiet), row("while 64 connections sign in (bcrypt, cost 12)", &storm)],
-        );
+        let mut rows = Vec::new();
+        for connections in READING {
+            let get = Route::Get.load(&self.bench, "storm", asked, connections)?;
+            let (mut quiet, mut storm) = (Vec::new(), Vec::new());
+            for _ in 0..self.rounds {
+                quiet.push(self.bench.measure(product, &get)?);
+                storm.push(self.bench.measure_under(product, &get, &logins)?);
+            }
+            let (quiet, storm) = (median(&quiet), median(&storm));
+            for (when, sample) in [("quiet", &quiet), ("storm", &storm)] {
+                let names = vec![connections.to_string(), when.to_owned()];
+                let ratio = vec![format!("{:.1}", sample.p99 / quiet.p99)];
+                rows.push([names, figures(sample)[..3].to_vec(), ratio].concat());
+            }
+        }
+        let heads = ["connections that read an order", "64 that sign in (bcrypt, cost 12)"];
+        report.table(&[&heads, &FIGURES[..3], &["p99 to quiet"]].concat(), &rows);
         Ok(())
     }
 

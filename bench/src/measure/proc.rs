@@ -66,8 +66,11 @@ pub fn machine() -> String {
     let memory = first("/proc/meminfo", "MemTotal");
     let memory = memory.trim_end_matches(" kB").parse::<u64>().unwrap_or_default() / 1_048_576;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    // with it every process of PostgreSQL's is a group of its own, beside that of the service
+    let grouped = fs::read_to_string("/proc/sys/kernel/sched_autogroup_enabled").unwrap_or_default();
+    let grouped = if grouped.trim() == "1" { ", sched_autogroup on" } else { "" };
     format!(
-        "{cores} cores of {}, {memory} GiB, Linux {}",
+        "{cores} cores of {}, {memory} GiB, Linux {}{grouped}",
         first("/proc/cpuinfo", "model name"),
         kernel.trim()
     )

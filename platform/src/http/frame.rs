@@ -18,7 +18,7 @@ use crate::{
 use axum::{
     body::{Body, Bytes},
     extract::{ConnectInfo, MatchedPath, Request},
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
@@ -228,9 +228,9 @@ fn said(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// Tells the browser of a page of another origin what that page may do and read. An origin that is not listed gets no CORS
-/// header at all. Nor does who names none, as no program but a browser does: caches are told that it makes a difference.
+/// header at all. Nor does a request that names none, as those of programs do not: caches are told that it makes a difference.
 pub(crate) async fn share<S: Answers>(cors: Arc<CorsLayer>, request: Request, inner: S) -> Response {
-    if !request.headers().contains_key(header::ORIGIN) {
+    if !request.headers().contains_key(header::ORIGIN) && request.method() != Method::OPTIONS {
         let mut response = answered(inner, request).await;
         response.headers_mut().append(header::VARY, HeaderValue::from_static(CORS_VARIES_BY));
         return response;
