@@ -1,6 +1,6 @@
 //! A domain whose use cases do wrong what one can do wrong with a transaction. Each writes to the outbox, if at all.
 use futures_util::poll;
-use std::{future::pending, pin::pin};
+use std::{future::pending, pin::pin, task::Poll};
 use tenantry::{
     Domain,
     access::{Permission, Role, Scope, Tx},
@@ -35,6 +35,8 @@ pub fn domain() -> Domain {
         .post("/clumsy/abandons", abandons, "Drops a statement that it has begun")
         .post("/clumsy/sets-aside", sets_aside, "Polls a statement and awaits another")
         .get("/clumsy/asks-much", asks_much, "Asks for much in a read that is sent at once")
+        .get("/clumsy/mistakes", mistakes, "Binds a text to an identifier in a read that is sent at once")
+        .get("/clumsy/leaves-behind", leaves_behind, "Polls two statements of such a read and awaits one")
         .post("/clumsy/scribbles", scribbles, "Writes where it only reads")
         .post("/clumsy/scribbles-at-once", scribbles_at_once, "Writes in a read that is sent at once")
         .post("/clumsy/panics", panics, "Panics in the middle")
@@ -147,6 +149,34 @@ async fn asks_much(scope: Scope<Peer>) -> Result<Bare<Vec<String>>> {
         return Err(Error::internal("one of many statements was answered otherwise"));
     }
     Ok(Bare(many[0].iter().map(|text| text.trim_end_matches('x').to_owned()).collect()))
+}
+
+/// The driver refuses to send the second, and the database to compare with it, if that is SQLite.
+async fn mistakes(scope: Scope<Peer>) -> Result<Bare<Vec<String>>> {
+    let all = sql!("SELECT email FROM users WHERE tenant_id = $1");
+    let one = sql!("SELECT email FROM users WHERE tenant_id = $1 AND id = $2");
+    let emails = scope.read_at_once(async |tx| {
+        let (all, none) = try_join!(tx.fetch_all(all, &[]), tx.fetch_all::<String>(one, &[&"nobody"]))?;
+        Ok(if none.is_empty() { all } else { none })
+    });
+    emails.await.map(Bare)
+}
+
+async fn leaves_behind(scope: Scope<Peer>) -> Result<Bare<Vec<String>>> {
+    let all = sql!("SELECT email FROM users WHERE tenant_id = $1");
+    let emails = scope.read_at_once(async |tx| {
+        let (mut first, mut second) = (pin!(tx.fetch_all(all, &[])), pin!(tx.fetch_all::<String>(all, &[])));
+        let (one, other) = (poll!(first.as_mut()), poll!(second.as_mut()));
+        let emails = match one {
+            Poll::Ready(emails) => emails?,
+            Poll::Pending => first.await?,
+        };
+        if other.is_pending() {
+            second.await?;
+        }
+        Ok(emails)
+    });
+    emails.await.map(Bare)
 }
 
 async fn panics(scope: Scope<Fumble>) -> Result<NoContent> {

@@ -73,6 +73,25 @@ async fn a_read_that_is_sent_at_once_cannot_ask_again_on_postgres() {
     }
 }
 
+/// What cannot be sent with it, or is not, keeps nobody waiting: the others have their answers, and the caller a 500.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_is_left_behind_holds_up_nobody() {
+    let app = TestApp::start_with(Options { acquire_timeout: Duration::from_secs(20), ..options(1) }).await;
+    let acme = app.tenant("acme").await;
+    for path in ["/clumsy/mistakes", "/clumsy/leaves-behind"] {
+        for _ in ["cold", "warm", "again"] {
+            let answer = acme.member.get(path).await;
+            if on_postgres() {
+                answer.refused(500, "INTERNAL_ERROR");
+            } else {
+                answer.ok();
+            }
+            acme.member.get("/orders").await.ok(); // on the same connection
+            app.database.settle().await;
+        }
+    }
+}
+
 /// However much it is: a flight that were cut would be two transactions, of which the second is nobody's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_that_is_sent_at_once_is_one_flight_however_large() {

@@ -50,7 +50,7 @@ use crate::{
     values::Int,
 };
 use axum::{extract::FromRequestParts, http::request::Parts};
-use std::{future::poll_fn, marker::PhantomData, ops::Deref, pin::pin, sync::Arc, task::Poll};
+use std::{future::poll_fn, marker::PhantomData, ops::Deref, pin::pin, sync::Arc};
 use uuid::Uuid;
 
 /// Proof that a request carries a valid credential. Whether its session or key is alive and its role has `P` is asked by
@@ -71,7 +71,7 @@ impl<P: Permission> Scope<P> {
 
     /// A read whose statements all leave together, as those of a `try_join!` do: to PostgreSQL they are one message, which
     /// is a transaction by itself, and one answer. A statement that is asked for when others have answered, or when
-    /// `tx.role()` or `tx.plan()` has, is an error there.
+    /// `tx.role()` or `tx.plan()` has, is an error there (not over a Unix socket).
     pub async fn read_at_once<T>(&self, work: impl AsyncFnOnce(&Tx<P>) -> Result<T>) -> Result<T> {
         let tx = Tx::open(self, Sent::AtOnce);
         let outcome = {
@@ -80,9 +80,15 @@ impl<P: Permission> Scope<P> {
                 tx.conn.check().await?; // leaves by itself where the use case has sent nothing
                 outcome
             });
-            poll_fn(|cx| match work.as_mut().poll(cx) {
-                Poll::Pending if tx.conn.leave(cx.waker()) => work.as_mut().poll(cx),
-                polled => polled,
+            poll_fn(|cx| {
+                let mut polled = work.as_mut().poll(cx);
+                if polled.is_pending() && tx.conn.leave(cx.waker()) {
+                    polled = work.as_mut().poll(cx);
+                }
+                if polled.is_pending() {
+                    tx.conn.see_off(cx.waker());
+                }
+                polled
             })
             .await
         };

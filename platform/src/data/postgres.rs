@@ -21,7 +21,7 @@ use self::{
     faults::{Silent, failed, within},
     lease::Leased,
     opening::Opener,
-    together::Together,
+    together::{Progress, Together},
 };
 use super::{LOCK_TIMEOUT, Mode, Opening, Param, SET_ASIDE, STATEMENT_TIMEOUT, TURN, UNDO};
 use crate::error::{Error, Result};
@@ -94,7 +94,7 @@ impl PgTx {
         let statement = prepared(&conn, sql).await?;
         if let Some(asked_for) = asked_for {
             drop(turn);
-            asked_for.stand_ready(1).await;
+            asked_for.stand_ready(1).await?;
             turn = self.turn_at_once()?;
         }
         let mut answer = pin!(asked(&conn, &statement, tenant, params));
@@ -102,6 +102,9 @@ impl PgTx {
         let opened = self.open(&mut turn, &conn);
         let _ = poll!(opened.clone());
         let sent = poll!(answer.as_mut());
+        if let (Some(together), false) = (&self.together, matches!(sent, Poll::Ready(Err(_)))) {
+            together.sent();
+        }
         drop(turn);
 
         let answer = async {
@@ -141,7 +144,7 @@ impl PgTx {
         let (mut turn, conn) = self.take_turn().await?;
         if let Some(asked_for) = asked_for {
             drop(turn);
-            asked_for.stand_ready(0).await;
+            asked_for.stand_ready(0).await?;
             turn = self.turn_at_once()?;
         }
         let opened = self.open(&mut turn, &conn);
@@ -153,11 +156,28 @@ impl PgTx {
     /// Sends the statements of a read that is sent at once when it is polled the next time, if all that it has asked for are
     /// ready: whether they are.
     pub fn leave(&self, task: &Waker) -> bool {
-        let (Some(together), Ok(turn)) = (&self.together, self.turn.try_lock()) else { return false };
+        let Some(together) = &self.together else { return false };
+        together.expire();
+        let Ok(turn) = self.turn.try_lock() else { return false };
         let (Some(conn), Some(opener)) = (&turn.conn, &turn.opener) else { return false };
         let Some(statements) = together.leave(task) else { return false };
         conn.unsent.expect(opener.statements() + statements);
         true
+    }
+
+    /// Ends the flight of a read that is sent at once where some of its statements cannot be sent, or are not: the others
+    /// have their answers then. To be asked after each poll that has not brought the read to its end.
+    pub fn see_off(&self, task: &Waker) {
+        match self.together.as_ref().map_or(Progress::Done, Together::progress) {
+            Progress::Done => {}
+            Progress::Some => task.wake_by_ref(),
+            Progress::Stuck => {
+                if let Ok(Some(conn)) = self.turn.try_lock().map(|turn| turn.conn.clone()) {
+                    conn.unsent.expect(0);
+                    let _ = conn.batch_execute("").now_or_never(); // the first poll sends, and with it the Sync
+                }
+            }
+        }
     }
 
     /// One wait for a server that says nothing is enough for a transaction.
@@ -224,13 +244,14 @@ impl PgTx {
         let answered_at_once = poll!(answer.as_mut()).map_err(classified)?; // if it was not sent, the drop rolls back
         let mut commit = pin!(conn.batch_execute("COMMIT"));
         let committed_at_once = poll!(commit.as_mut());
-        *self.turn.get_mut() = Turn::default(); // there is nothing left to roll back
         let answers = async {
             rest_of(undone_at_once.map(Ok), undone).await.map_err(classified)?;
             rest_of(answered_at_once.map(Ok), answer).await.map_err(|e| failed(conn, e))?;
             rest_of(committed_at_once, commit).await.map_err(classified)
         };
-        within(ANSWER_TIMEOUT, answers).await
+        let answers = within(ANSWER_TIMEOUT, answers).await;
+        *self.turn.get_mut() = Turn::default(); // there is nothing left to roll back
+        answers
     }
 
     async fn take_turn(&self) -> Result<(MutexGuard<'_, Turn>, Arc<Leased>)> {

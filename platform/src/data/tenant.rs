@@ -171,6 +171,13 @@ impl TenantConn {
         }
     }
 
+    /// Behind each poll of a read that is sent at once, until it has ended: see [`leave`](Self::leave).
+    pub(crate) fn see_off(&self, task: &Waker) {
+        if let Backend::Postgres(tx) = &self.backend {
+            tx.see_off(task);
+        }
+    }
+
     /// Whether the caller was let in; asks now if no statement has asked yet.
     pub(crate) async fn check(&self) -> Result<()> {
         match &self.backend {

@@ -42,7 +42,6 @@ pub(crate) struct Unfit(pub Error);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 128;
-const CORS_VARIES_BY: &str = "origin, access-control-request-method, access-control-request-headers";
 
 /// Filled by the extractor that finds out who calls, read by the log.
 #[derive(Clone, Default)]
@@ -159,16 +158,13 @@ fn request_id(headers: &HeaderMap) -> String {
     own.filter(fits).map_or_else(new_request_id, str::to_owned)
 }
 
-/// Of its own, among all that any node has made; it is no secret. Random bytes for each would be a system call for each.
+/// Of its own, among all that any node has made, and telling nothing of how many there are. Random bytes for each would be
+/// a system call for each.
 fn new_request_id() -> String {
-    static NEXT: LazyLock<(u64, AtomicU64)> = LazyLock::new(|| {
-        let random = secret::random().unwrap_or_default(); // without any they are told apart on this node
-        let [node, first] = [0, 8].map(|at| u64::from_be_bytes(std::array::from_fn(|i| random[at + i])));
-        (node, first.into())
-    });
-    let (node, next) = &*NEXT;
-    let id = (u128::from(*node) << 64) | u128::from(next.fetch_add(1, Relaxed));
-    secret::encode(&id.to_be_bytes())
+    static KEY: LazyLock<[u8; 32]> = LazyLock::new(|| secret::random().unwrap_or_default());
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let number = MADE.fetch_add(1, Relaxed).to_be_bytes();
+    secret::encode(&secret::digest(&[&*KEY, &number])[..16])
 }
 
 /// Writes the body of whatever is no success, the router's own answers included; not of an answer that is given again,
@@ -232,7 +228,7 @@ fn said(panic: &(dyn Any + Send)) -> &str {
 pub(crate) async fn share<S: Answers>(cors: Arc<CorsLayer>, request: Request, inner: S) -> Response {
     if !request.headers().contains_key(header::ORIGIN) && request.method() != Method::OPTIONS {
         let mut response = answered(inner, request).await;
-        response.headers_mut().append(header::VARY, HeaderValue::from_static(CORS_VARIES_BY));
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
         return response;
     }
     let mut response = answered(cors.layer(inner), request).await;
