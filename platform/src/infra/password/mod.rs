@@ -1,6 +1,8 @@
 //! Password hashes: bcrypt as any bcrypt library writes them, argon2id for what bcrypt would cut off. Hashing takes a
 //! third of a second of a core, so it runs on threads of its own behind a bounded queue: when that is full, a caller gets
 //! a 503 soon, and no other route gets slower.
+mod bcrypt;
+
 use crate::error::{Error, Result};
 use argon2::{
     Algorithm, Argon2, Params, Version,
@@ -17,9 +19,6 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{Semaphore, oneshot};
-
-/// Bytes that bcrypt takes into account; it would ignore the rest without a word.
-const BCRYPT_BYTES: usize = 72;
 
 /// Waiting hashes per thread. At cost 12 the last of them waits about five seconds.
 const QUEUE_PER_THREAD: usize = 16;
@@ -136,9 +135,8 @@ fn argon2id() -> Argon2<'static> {
 
 fn hash(scheme: Scheme, password: &str) -> Result<String> {
     match scheme {
-        Scheme::Bcrypt(cost) if password.len() <= BCRYPT_BYTES => {
-            let parts = bcrypt::hash_with_result(password, cost).map_err(Error::internal)?;
-            Ok(parts.format_for_version(bcrypt::Version::TwoB))
+        Scheme::Bcrypt(cost) if password.len() <= bcrypt::BYTES => {
+            bcrypt::Hash::of(password, cost).map(|hash| hash.to_string())
         }
         _ => argon2id()
             .hash_password(password.as_bytes())
@@ -151,7 +149,7 @@ fn bcrypt_matches(password: &str, stored: &str) -> bool {
     #[cfg(test)]
     tests::bcrypt_is_computed(stored);
     // the length is looked at after the work: a longer password would match by its first 72 bytes
-    bcrypt::verify(password, stored).unwrap_or(false) && password.len() <= BCRYPT_BYTES
+    bcrypt::Hash::parse(stored).is_some_and(|hash| hash.matches(password)) && password.len() <= bcrypt::BYTES
 }
 
 fn argon2_matches(password: &str, stored: &str) -> bool {
@@ -186,8 +184,8 @@ fn verify(scheme: Scheme, password: &str, stored: Option<&str>, decoys: &Decoys)
 
 fn is_current(scheme: Scheme, password: &str, stored: &str) -> bool {
     match scheme {
-        Scheme::Bcrypt(cost) if password.len() <= BCRYPT_BYTES => {
-            stored.parse::<bcrypt::HashParts>().is_ok_and(|parts| parts.get_cost() == cost)
+        Scheme::Bcrypt(cost) if password.len() <= bcrypt::BYTES => {
+            bcrypt::Hash::parse(stored).is_some_and(|hash| hash.cost() == cost)
         }
         _ => stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
     }
@@ -212,8 +210,8 @@ impl Decoys {
     /// What is left to do of a comparison at the current cost after one at a lower cost: each step doubles the work, so
     /// `2^c + (2^c + 2^(c+1) + … + 2^(cost-1))` is `2^cost`.
     fn make_up_for(&self, password: &str, stored: &str) {
-        if let Ok(parts) = stored.parse::<bcrypt::HashParts>() {
-            (parts.get_cost()..self.cost).for_each(|cost| self.compare_bcrypt(password, cost));
+        if let Some(hash) = bcrypt::Hash::parse(stored) {
+            (hash.cost()..self.cost).for_each(|cost| self.compare_bcrypt(password, cost));
         } else {
             self.compare_bcrypt(password, self.cost); // what is no hash took no time
         }
@@ -231,7 +229,7 @@ mod tests {
     }
 
     pub(super) fn bcrypt_is_computed(stored: &str) {
-        let cost = stored.parse::<bcrypt::HashParts>().map_or(0, |parts| 1 << parts.get_cost());
+        let cost = bcrypt::Hash::parse(stored).map_or(0, |hash| 1 << hash.cost());
         WORK.set((WORK.get().0 + cost, WORK.get().1));
     }
 
@@ -292,7 +290,7 @@ mod tests {
     #[test]
     fn the_73rd_byte_counts() {
         let long = "a".repeat(72);
-        let stored = bcrypt::hash(&long, 4).unwrap();
+        let stored = hash(Scheme::Bcrypt(4), &long).unwrap();
         let decoys = Decoys::of(Scheme::Bcrypt(4));
         assert_eq!(verify(Scheme::Bcrypt(4), &long, Some(&stored), &decoys), Verdict::Right);
         assert_eq!(verify(Scheme::Bcrypt(4), &format!("{long}b"), Some(&stored), &decoys), Verdict::Wrong);
@@ -331,7 +329,7 @@ mod tests {
     fn the_decoys_take_the_work_of_real_hashes() {
         let decoys = Decoys::of(Scheme::Bcrypt(4));
         let decoy = format!("$2b${:02}$abcdefghijklmnopqrstuu5Lo0g67CiD3M4RpN1BmBb4Crp5w7dbK", decoys.cost);
-        assert!(bcrypt::verify("x", &decoy).is_ok(), "not refused for its form");
+        assert!(bcrypt::Hash::parse(&decoy).is_some(), "not refused for its form");
         assert!(PasswordHash::new(&decoys.argon2).is_ok());
     }
 }
