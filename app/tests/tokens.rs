@@ -289,6 +289,7 @@ async fn clocks_may_differ_by_thirty_seconds_both_ways() {
 async fn a_token_that_was_tampered_with_is_refused() {
     let forge = Forge::start().await;
     let token = &forge.acme.member.access_token;
+    forge.accepted(token).await; // a node that knows it by now knows no other by it
     let dots: Vec<_> = token.match_indices('.').map(|(at, _)| at).collect();
     for at in [dots[0] / 2, dots[0] + 20, dots[1] - 1, dots[1] + 1, dots[1] + 20, token.len() - 1] {
         let mut bytes = token.clone().into_bytes();

@@ -195,7 +195,8 @@ impl Run {
             self.under_a_storm(&product, &asked, report)?; // before PostgreSQL has to clean up behind what was written
         }
         let mut rows = Vec::new();
-        let scaled = if routes.is_empty() && scale { vec![Route::Get, Route::List, Route::Create] } else { routes };
+        let scaled =
+            if routes.is_empty() && scale { vec![Route::Get, Route::List, Route::Create] } else { routes };
         if scaled.is_empty() {
             return Ok(());
         }

@@ -5,12 +5,15 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    infra::secret,
+    infra::{recent::Recent, secret},
     values::Timestamp,
 };
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use uuid::Uuid;
 
 /// The `aud` of every access token.
@@ -19,6 +22,9 @@ const AUDIENCE: &str = "tenantry-api";
 const ACCESS: &str = "access";
 /// Seconds by which clocks may differ.
 const LEEWAY: i64 = 30;
+/// Tokens in each of two generations that need not be verified again: a client sends one until it expires, and a signature
+/// costs more than all else that is asked of a request before the database.
+const MOST_KNOWN: usize = 10_000;
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
@@ -34,6 +40,15 @@ struct Claims {
     aud: String,
 }
 
+/// What a token says under a good signature. It always will; only the time is another.
+#[derive(Clone, Copy)]
+struct Verified {
+    session: Session,
+    /// In seconds since 1970, as the claims have it.
+    from: i64,
+    until: i64,
+}
+
 /// The keys that sign and verify. The first signs; those before it still verify.
 #[derive(Clone)]
 pub struct TokenKeys(Arc<Inner>);
@@ -46,6 +61,8 @@ struct Inner {
     public: Vec<PublicKey>,
     issuer: String,
     lifetime: Duration,
+    /// By the SHA-256 of the token: what stands in memory is none.
+    known: Mutex<Recent<[u8; 32], Verified>>,
 }
 
 /// Every fault of a credential is this one refusal; which it was, the log says.
@@ -75,6 +92,7 @@ impl TokenKeys {
             public: all.iter().filter_map(VerifyingKey::public).copied().collect(),
             issuer: issuer.to_owned(),
             lifetime,
+            known: Mutex::new(Recent::new(MOST_KNOWN)),
         }))
     }
 
@@ -106,8 +124,29 @@ impl TokenKeys {
         encode(&self.0.header, &claims, &self.0.signing).map_err(Error::internal)
     }
 
-    /// Whose token this is.
+    /// Whose token this is. Whether that session still is, each transaction asks.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Session> {
+        let digest = secret::sha256(token.as_bytes());
+        let known = self.known().get(&digest);
+        let verified = match known {
+            Some(verified) => verified,
+            None => self.read(token)?,
+        };
+        let now = now.as_seconds();
+        if verified.until <= now - LEEWAY || verified.from > now + LEEWAY {
+            return Err(refused("expired or not yet valid"));
+        }
+        if known.is_none() {
+            self.known().put(digest, verified);
+        }
+        Ok(verified.session)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Recent<[u8; 32], Verified>> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner) // nothing panics under it
+    }
+
+    fn read(&self, token: &str) -> Result<Verified> {
         let header = jsonwebtoken::decode_header(token).map_err(refused)?;
         if header.typ.as_deref().is_none_or(|typ| !typ.eq_ignore_ascii_case("at+jwt"))
             || header.crit.is_some()
@@ -118,12 +157,11 @@ impl TokenKeys {
         let known = self.0.verifying.iter().find(|(id, ..)| *id == kid);
         let (_, validation, key) = known.ok_or_else(|| refused("unknown key id"))?;
         let claims = decode::<Claims>(token, key, validation).map_err(refused)?.claims;
-        let now = now.as_seconds();
-        let in_time = claims.exp > now - LEEWAY && claims.nbf <= now + LEEWAY && claims.iat <= now + LEEWAY;
-        if claims.r#type != ACCESS || !in_time {
-            return Err(refused("another type, expired or not yet valid"));
+        if claims.r#type != ACCESS {
+            return Err(refused("another type of token"));
         }
-        Ok(Session { tenant: claims.tenant_id, user: claims.sub, id: claims.sid })
+        let session = Session { tenant: claims.tenant_id, user: claims.sub, id: claims.sid };
+        Ok(Verified { session, from: claims.nbf.max(claims.iat), until: claims.exp })
     }
 }
 

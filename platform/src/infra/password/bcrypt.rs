@@ -3,8 +3,10 @@
 //!
 //! A kernel shares cores out by slices of milliseconds, and between groups of processes by more than that. A thread that
 //! computes for a third of a second would have others wait that long, where there are few cores. See decision 0022.
-use crate::error::{Error, Result};
-use aws_lc_rs::constant_time::verify_slices_are_equal;
+use crate::{
+    error::{Error, Result},
+    infra::secret,
+};
 use base64::{
     Engine,
     alphabet::BCRYPT,
@@ -62,7 +64,7 @@ impl Hash {
     /// Whether it is that of the password, or of another with the same first 72 bytes.
     pub fn matches(&self, password: &str) -> bool {
         let sum = sum(password.as_bytes(), self.cost, self.salt, &mut Pace::new());
-        verify_slices_are_equal(&sum, &self.sum).is_ok()
+        secret::equal(&sum, &self.sum)
     }
 
     pub fn cost(&self) -> u32 {
