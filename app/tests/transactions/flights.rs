@@ -28,7 +28,7 @@ async fn nothing_is_written_behind_a_begin_that_failed_on_postgres() {
     acme.member.post("/orders", order()).await.created();
 }
 
-/// Ten are used while they come back soon.
+/// Eight are used while they come back soon.
 #[tokio::test(flavor = "multi_thread")]
 async fn more_connections_are_taken_when_those_in_use_are_held_up_on_postgres() {
     if !on_postgres() {

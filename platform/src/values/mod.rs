@@ -2,6 +2,7 @@
 //! parameters. A body is a struct of such types (see [`body!`](crate::body)), so its validation, its limits in the
 //! OpenAPI document and the list of all its faults come from one place. No HTTP and no database in here.
 mod body;
+mod digits;
 mod email;
 mod money;
 mod number;

@@ -1,5 +1,5 @@
 //! Money: a decimal with two places on the wire, whole minor units inside. Binary floating point touches it nowhere.
-use super::{At, Faults, Input, Parse, Reference, string_schema};
+use super::{At, Faults, Input, Parse, Reference, digits::Digits, string_schema};
 use serde::{Serialize, Serializer};
 use std::fmt;
 use utoipa::{PartialSchema, ToSchema};
@@ -36,6 +36,12 @@ impl Money {
         self.0.checked_mul(times).map(Self)
     }
 
+    fn text(self) -> Digits<21> {
+        let text = if self.0 < 0 { Digits::new().then(b'-') } else { Digits::new() };
+        let minor = self.0.unsigned_abs();
+        text.number(minor / 100, 1).then(b'.').number(minor % 100, 2)
+    }
+
     /// Reads a plain decimal with at most two places: `12`, `12.5`, `12.50`.
     fn from_decimal(text: &str) -> Result<Self, &'static str> {
         const SHAPE: &str = "must be a decimal number such as 12.50";
@@ -57,15 +63,13 @@ impl Money {
 
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let minor = self.0.unsigned_abs();
-        write!(f, "{sign}{}.{:02}", minor / 100, minor % 100)
+        f.write_str(self.text().as_str())
     }
 }
 
 impl Serialize for Money {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.text().as_str())
     }
 }
 
@@ -157,6 +161,19 @@ impl Parse for Currency {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_shown_is_read(minor: i64) {
+            let shown = Money(minor).to_string();
+            let (sign, minor_of) = (if minor < 0 { "-" } else { "" }, minor.unsigned_abs());
+            prop_assert_eq!(&shown, &format!("{sign}{}.{:02}", minor_of / 100, minor_of % 100));
+            prop_assert_eq!(serde_json::to_value(Money(minor)).unwrap(), shown.as_str());
+            // the least has no positive counterpart, and no amount comes near it
+            prop_assert!(minor == i64::MIN || Money::from_decimal(&shown) == Ok(Money(minor)));
+        }
+    }
 
     #[test]
     fn decimals_are_exact() {
@@ -185,5 +202,6 @@ mod tests {
         }
         assert_eq!(Money(5998).to_string(), "59.98");
         assert_eq!(Money(-5).to_string(), "-0.05");
+        assert_eq!(Money(i64::MIN).to_string(), "-92233720368547758.08");
     }
 }

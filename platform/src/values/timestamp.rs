@@ -1,5 +1,5 @@
 //! Instants.
-use super::{At, Faults, Input, Parse, Reference, string_schema};
+use super::{At, Faults, Input, Parse, Reference, digits::Digits, string_schema};
 use jiff::{SignedDuration, civil::DateTime, fmt::temporal::Pieces};
 use serde::{Serialize, Serializer};
 use std::{fmt, time::Duration};
@@ -46,6 +46,27 @@ impl Timestamp {
         Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// RFC 3339 has the years from 0 to 9999; what is beyond them is shown as their end or beginning.
+    fn text(self) -> Digits<24> {
+        let instant = EPOCH.saturating_add(SignedDuration::from_millis(self.as_millis())).max(FIRST);
+        let number = |part: i8| u64::from(part.unsigned_abs());
+        Digits::new()
+            .number(u64::from(instant.year().unsigned_abs()), 4)
+            .then(b'-')
+            .number(number(instant.month()), 2)
+            .then(b'-')
+            .number(number(instant.day()), 2)
+            .then(b'T')
+            .number(number(instant.hour()), 2)
+            .then(b':')
+            .number(number(instant.minute()), 2)
+            .then(b':')
+            .number(number(instant.second()), 2)
+            .then(b'.')
+            .number(u64::from(instant.millisecond().unsigned_abs()), 3)
+            .then(b'Z')
+    }
+
     /// Reads RFC 3339 with any offset, to the end of the year 9999 (`jiff::Timestamp` ends a day before, and that very
     /// evening is what people write for "never").
     pub fn from_rfc3339(text: &str) -> Option<Self> {
@@ -61,19 +82,18 @@ impl Timestamp {
 
 /// What timestamps count from.
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+/// Where the years of RFC 3339 begin.
+const FIRST: DateTime = DateTime::constant(0, 1, 1, 0, 0, 0, 0);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match EPOCH.checked_add(SignedDuration::from_millis(self.as_millis())) {
-            Ok(instant) => write!(f, "{instant:.3}Z"),
-            Err(_) => f.write_str("9999-12-31T23:59:59.999Z"), // beyond the calendar
-        }
+        f.write_str(self.text().as_str())
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.text().as_str())
     }
 }
 
@@ -104,12 +124,26 @@ impl ToSchema for Timestamp {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// As jiff has it, within the years of RFC 3339.
+        #[test]
+        fn times_are_those_of_the_calendar(micros in -62_167_219_200_000_000_i64..253_402_300_800_000_000) {
+            let at = Timestamp(micros);
+            let instant = EPOCH.checked_add(SignedDuration::from_millis(at.as_millis())).unwrap();
+            prop_assert_eq!(at.to_string(), format!("{instant:.3}Z"));
+            prop_assert_eq!(serde_json::to_value(at).unwrap(), at.to_string());
+        }
+    }
 
     #[test]
     fn milliseconds_in_utc() {
         let at = Timestamp::from_rfc3339("2026-01-31T10:30:00.123456+01:00").unwrap();
         assert_eq!(at.to_string(), "2026-01-31T09:30:00.123Z");
         assert_eq!(Timestamp::from_micros(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::from_micros(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp::from_micros(i64::MIN).to_string(), "0000-01-01T00:00:00.000Z");
         for (text, shown) in [
             ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999Z"),
             ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"),

@@ -12,8 +12,9 @@ use tokio::{
 };
 
 /// As many as are used while each of them comes back soon. With more of them PostgreSQL does no more at a time, and each of
-/// its processes has caches of its own to fill: where 30 took turns, a read took it a quarter more processor time.
-const USUAL: usize = 10;
+/// its processes has caches of its own to fill: where 30 took turns, a read took it a quarter more processor time. With
+/// fewer than these, requests wait for one another.
+const USUAL: usize = 8;
 /// How long one of these is waited for. Then what holds them is slow, and nobody else needs to be: others are taken.
 const PATIENCE: Duration = Duration::from_millis(10);
 
