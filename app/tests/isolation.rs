@@ -91,6 +91,12 @@ async fn every_table_of_tenants_rows_is_closed_on_postgres() {
     )
     .await;
     none(
+        "statements are planned for tenants of many rows",
+        "SELECT attrelid::regclass::text FROM pg_attribute WHERE attname = 'tenant_id' AND attrelid IN (TENANTS_TABLES) \
+         AND attoptions IS DISTINCT FROM ARRAY['n_distinct=-0.01']",
+    )
+    .await;
+    none(
         "there is a primary key",
         "SELECT oid::regclass::text FROM pg_class c WHERE oid IN (TENANTS_TABLES) \
          AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)",

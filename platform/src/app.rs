@@ -62,7 +62,7 @@ pub struct App {
 /// The platform's own tables.
 const PLATFORM: Migrations = crate::migrations!(
     "tenantry",
-    ["V1__platform", "V2__people", "V3__idempotency", "V4__webhooks", "V5__billing"]
+    ["V1__platform", "V2__people", "V3__idempotency", "V4__webhooks", "V5__billing", "V6__statistics"]
 );
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
