@@ -12,17 +12,21 @@ BEGIN
   EXECUTE format('ALTER TABLE %s ALTER COLUMN tenant_id SET (n_distinct = -0.01)', target);
 END $$;
 
--- The tables that are there already. It counts from their next ANALYZE, which takes a sample of each.
+-- The tables that are there already. It counts from their next ANALYZE, which takes a sample of each; an empty one is left
+-- alone, since PostgreSQL plans for some rows where it has never looked.
 DO $$
 DECLARE
   target regclass;
 BEGIN
   FOR target IN
     SELECT p.polrelid FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = current_schema()
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
-    WHERE p.polname = 'tenant' AND c.relnamespace = current_schema()::regnamespace
+    WHERE p.polname = 'tenant'
   LOOP
     EXECUTE format('ALTER TABLE %s ALTER COLUMN tenant_id SET (n_distinct = -0.01)', target);
-    EXECUTE format('ANALYZE %s', target);
+    IF pg_relation_size(target) > 0 THEN
+      EXECUTE format('ANALYZE %s', target);
+    END IF;
   END LOOP;
 END $$;

@@ -61,7 +61,7 @@ struct Inner {
     public: Vec<PublicKey>,
     issuer: String,
     lifetime: Duration,
-    /// By the SHA-256 of the token: what stands in memory is none.
+    /// By the SHA-256 of the token, so that no token that works is kept in memory.
     known: Mutex<Recent<[u8; 32], Verified>>,
 }
 

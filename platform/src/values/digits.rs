@@ -1,5 +1,5 @@
-//! Short texts of numbers, put together by hand: a list has dozens of amounts and times, for which the machinery of
-//! `format!` takes longer than for all else of their JSON.
+//! Short texts of numbers, put together byte by byte: a list has dozens of amounts and times, and `format!` would take
+//! longer for them than the rest of their JSON does.
 use std::str;
 
 /// At most `N` bytes of ASCII.
