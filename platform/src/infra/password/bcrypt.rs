@@ -126,12 +126,16 @@ impl Pace {
         if worked < WORK {
             return;
         }
-        if worked < TAKEN {
+        if rests_after(worked) {
             thread::sleep(REST);
             self.rests += 1;
         }
         self.since = Instant::now();
     }
+}
+
+fn rests_after(worked: Duration) -> bool {
+    (WORK..TAKEN).contains(&worked)
 }
 
 #[cfg(test)]
@@ -181,6 +185,15 @@ mod tests {
         }
         is_bcrypt(b"a\0b", 5, [0; SALT]);
         is_bcrypt("Пароль 🐎".as_bytes(), 8, [255; SALT]);
+    }
+
+    #[test]
+    fn who_was_held_up_does_not_rest_as_well() {
+        let just_before = |limit: Duration| limit - Duration::from_nanos(1);
+        assert!(rests_after(WORK) && rests_after(just_before(TAKEN)));
+        assert!(
+            !rests_after(just_before(WORK)) && !rests_after(TAKEN) && !rests_after(Duration::from_secs(1))
+        );
     }
 
     /// A hash that takes long gives way, after no less than a piece of work each time.
