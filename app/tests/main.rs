@@ -34,6 +34,7 @@ mod people;
 mod seed;
 mod server;
 mod service;
+mod sessions;
 mod skew;
 mod support;
 mod tokens;

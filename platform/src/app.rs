@@ -62,7 +62,17 @@ pub struct App {
 /// The platform's own tables.
 const PLATFORM: Migrations = crate::migrations!(
     "tenantry",
-    ["V1__platform", "V2__people", "V3__idempotency", "V4__webhooks", "V5__billing", "V6__statistics"]
+    [
+        "V1__platform",
+        "V2__people",
+        "V3__idempotency",
+        "V4__webhooks",
+        "V5__billing",
+        "V6__statistics",
+        "V7__session_columns",
+        "V8__session_triggers",
+        "V9__sessions_filled"
+    ]
 );
 
 const HOUR: Duration = Duration::from_secs(60 * 60);

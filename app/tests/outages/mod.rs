@@ -45,7 +45,7 @@ async fn a_migration_under_prepared_statements_is_survived_on_postgres() {
         "ALTER TABLE orders ALTER COLUMN notes TYPE VARCHAR(5000)",
         "ALTER TABLE orders ADD COLUMN colour TEXT",
         // the question of every transaction reads this one
-        "ALTER TABLE users ALTER COLUMN role TYPE VARCHAR(20)",
+        "ALTER TABLE sessions ALTER COLUMN user_role TYPE VARCHAR(20)",
     ] {
         acme.member.get(&one).await.ok();
         acme.member.get("/orders").await.ok();

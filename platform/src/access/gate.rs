@@ -16,12 +16,13 @@ use crate::{
 use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
-/// Of a person. Parameters: session, now. Whose session it is, is compared afterwards: as a condition it would be one on the
-/// index of a user's sessions, of which there may be thousands, and which PostgreSQL may hold to be as good as the key.
+/// Of a person. Parameters: session, now. One row by its key, at each request: role, status and plan are the database's
+/// copies of what stands in `users` and `tenants`. Whose session it is, is compared afterwards: as a condition it would be
+/// one on the index of a user's sessions, of which there may be thousands, and which PostgreSQL may hold to be as good as
+/// the key.
 const OF_SESSION: Sql = sql!(
-    "SELECT t.plan, u.role, s.user_id FROM sessions s JOIN users u ON u.tenant_id = $1 AND u.id = s.user_id \
-     JOIN tenants t ON t.id = $1 \
-     WHERE s.tenant_id = $1 AND s.id = $2 AND s.ended_at IS NULL AND s.expires_at > $3 AND u.status = 'active'"
+    "SELECT tenant_plan, user_role, user_id FROM sessions \
+     WHERE tenant_id = $1 AND id = $2 AND ended_at IS NULL AND expires_at > $3 AND user_status = 'active'"
 );
 
 /// Of a program. A key does no more than whoever made it may do now. Parameters: key, its hash, now.
