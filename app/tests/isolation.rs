@@ -127,7 +127,7 @@ async fn every_table_of_tenants_rows_is_closed_on_postgres() {
          UNION ALL SELECT rulename::text FROM pg_rewrite JOIN pg_class c ON c.oid = ev_class \
          WHERE c.relnamespace = 'public'::regnamespace \
          UNION ALL SELECT tgname::text FROM pg_trigger WHERE NOT tgisinternal AND tgname NOT IN \
-           ('session_begins', 'user_changes', 'plan_changes') \
+           ('tenantry_session_begins', 'tenantry_session_resumes', 'tenantry_user_changes', 'tenantry_plan_changes') \
          UNION ALL SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhrelid IN (TENANTS_TABLES) \
          UNION ALL SELECT proname::text FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace",
     )

@@ -1,5 +1,5 @@
 //! Bringing a schema up to date: by many at once, by whoever may, and never by a node that was not asked to.
-use crate::sessions::{ASTRAY, insert_session};
+use crate::sessions::{ASTRAY, WAITING, insert_session};
 use crate::support::{
     at_once,
     database::{TestDatabase, connect, on_postgres, server_url},
@@ -213,15 +213,18 @@ async fn whoever_may_not_is_told_what_to_do_and_it_works_on_postgres() {
     drop_role(database, &role).await;
 }
 
-/// Sessions of before `V7` to `V9` are given what their users and tenants say. By an owner of the tables whom row-level
-/// security binds.
+/// Sessions of before `V7` to `V9` are given what their users and tenants say, and keep what is changed meanwhile. By an owner
+/// of the tables whom row-level security binds, and who has them in a schema of its own name.
 #[tokio::test(flavor = "multi_thread")]
 async fn people_stay_signed_in_over_an_upgrade() {
     let (database, role) = if on_postgres() {
         let (database, role) = owner("NOCREATEROLE").await;
         tenantry_app::app().migrate(&TestDatabase::empty().await.url.parse().unwrap()).await.unwrap();
-        let roles = format!("GRANT tenantry_login, tenantry_tenant, tenantry_system TO {role}");
-        database.execute(&roles).await;
+        let own = format!(
+            "GRANT tenantry_login, tenantry_tenant, tenantry_system TO {role}; \
+             CREATE SCHEMA {role} AUTHORIZATION {role}; SET search_path = {role}"
+        );
+        database.execute(&own).await;
         (database, Some(role))
     } else {
         (TestDatabase::empty().await, None)
@@ -229,27 +232,43 @@ async fn people_stay_signed_in_over_an_upgrade() {
     let url = role.as_ref().map_or(database.url.clone(), |role| database.url_as(role));
     let target: DatabaseTarget = url.parse().unwrap();
     let sets = tenantry_app::app().migrations();
-    let before = Migrations { set: sets[0].set, files: &sets[0].files[..6] };
-    data::migrate(&target, &[before]).await.unwrap();
-    let instant = if on_postgres() { "now()" } else { "0" };
+    let until = move |version: usize| [Migrations { set: sets[0].set, files: &sets[0].files[..version] }];
+    data::migrate(&target, &until(6)).await.unwrap();
     for plan in ["free", "pro"] {
-        let (tenant, user) = (Uuid::now_v7(), Uuid::now_v7());
-        let [id, user_id] = [tenant, user].map(|id| database.literal(id));
-        let people = format!(
-            "INSERT INTO tenants (id, name, slug, plan, created_at, updated_at) \
-             VALUES ({id}, 'x', '{plan}', '{plan}', {instant}, {instant}); \
-             INSERT INTO users (tenant_id, id, email, full_name, role, status, created_at, updated_at) \
-             VALUES ({id}, {user_id}, 'x@x.test', 'x', 'admin', 'active', {instant}, {instant})"
-        );
-        database.execute(&people).await;
-        for _ in 0..2 {
-            database.execute(&insert_session(&database, tenant, user)).await;
-        }
+        signed_in_twice(&database, plan).await;
     }
-    data::migrate(&target, &sets).await.unwrap();
-    assert_eq!(database.count("sessions WHERE user_role = 'admin' AND tenant_plan = 'pro'").await, 2);
+    data::migrate(&target, &until(8)).await.unwrap();
+    assert_eq!(database.number(ASTRAY).await, 4, "they are not filled yet");
+    if role.is_some() {
+        // it looks at the sessions, and waits for one whose user is being changed
+        database.execute("BEGIN; UPDATE users SET role = 'viewer' WHERE email = 'pro@x.test'").await;
+        let filling = tokio::spawn(async move { data::migrate(&target, &until(9)).await });
+        database.until(WAITING, 1).await;
+        database.execute("COMMIT").await;
+        filling.await.unwrap().unwrap();
+        assert_eq!(database.count("sessions WHERE user_role = 'viewer' AND tenant_plan = 'pro'").await, 2);
+    } else {
+        data::migrate(&target, &until(9)).await.unwrap();
+    }
     assert_eq!(database.number(ASTRAY).await, 0);
     if let Some(role) = role {
         drop_role(database, &role).await;
+    }
+}
+
+/// A tenant of one person who has two sessions of before `V7`.
+async fn signed_in_twice(database: &TestDatabase, plan: &str) {
+    let (tenant, user) = (Uuid::now_v7(), Uuid::now_v7());
+    let [id, user_id] = [tenant, user].map(|id| database.literal(id));
+    let instant = if on_postgres() { "now()" } else { "0" };
+    let people = format!(
+        "INSERT INTO tenants (id, name, slug, plan, created_at, updated_at) \
+         VALUES ({id}, 'x', '{plan}', '{plan}', {instant}, {instant}); \
+         INSERT INTO users (tenant_id, id, email, full_name, role, status, created_at, updated_at) \
+         VALUES ({id}, {user_id}, '{plan}@x.test', 'x', 'admin', 'active', {instant}, {instant})"
+    );
+    database.execute(&people).await;
+    for _ in 0..2 {
+        database.execute(&insert_session(database, tenant, user)).await;
     }
 }

@@ -14,6 +14,10 @@ pub const ASTRAY: &str = "SELECT count(*) FROM sessions s \
     WHERE s.ended_at IS NULL AND (s.user_role IS DISTINCT FROM u.role \
     OR s.user_status IS DISTINCT FROM u.status OR s.tenant_plan IS DISTINCT FROM t.plan)";
 
+/// Connections that wait for another's lock.
+pub const WAITING: &str = "SELECT count(*) FROM pg_stat_activity \
+    WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
 /// A session as an older version begins it.
 pub fn insert_session(database: &TestDatabase, tenant: Uuid, user: Uuid) -> String {
     let [tenant, user, id] = [tenant, user, Uuid::now_v7()].map(|id| database.literal(id));
@@ -52,6 +56,11 @@ async fn live_sessions_follow_whoever_makes_a_change_and_no_others_do() {
     assert_eq!(app.database.count(&of_acme).await, 1);
     let left = "sessions WHERE ended_at IS NOT NULL AND user_role = 'member' AND tenant_plan = 'free'";
     assert_eq!(app.database.count(left).await, 3, "what has ended is left as it was");
+    app.database.execute("UPDATE sessions SET ended_at = NULL").await;
+    assert_eq!(app.database.number(ASTRAY).await, 0, "by a hand that takes it back");
+    let owner = app.database.literal(acme.owner.user_id);
+    app.database.execute(&format!("UPDATE sessions SET user_id = {owner} WHERE user_id = {member}")).await;
+    assert_eq!(app.database.number(ASTRAY).await, 0, "by a hand that gives it to somebody else");
 }
 
 /// Sign-ins, while roles, people and plans change: none waits in a circle with another, and none misses a change.
@@ -101,27 +110,54 @@ async fn a_session_and_a_change_wait_for_one_another_on_postgres() {
     }
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
-    let (first, waiting) = (
-        connect(&app.database.url_as("postgres")).await,
-        "pg_stat_activity \
-         WHERE datname = current_database() AND wait_event_type = 'Lock'",
-    );
-    for (column, values) in [("role", ["viewer", "admin"]), ("plan", ["pro", "starter"])] {
-        for (value, session_first) in values.into_iter().zip([true, false]) {
-            let (table, id) = match column {
-                "role" => ("users", acme.member.user_id),
-                _ => ("tenants", acme.id),
-            };
-            let change = format!("UPDATE {table} SET {column} = '{value}' WHERE id = '{id}'");
+    let first = connect(&app.database.url_as("postgres")).await;
+    for (session_first, [role, status, plan]) in
+        [(true, ["viewer", "invited", "pro"]), (false, ["admin", "active", "starter"])]
+    {
+        for change in [
+            format!("UPDATE users SET role = '{role}' WHERE id = '{}'", acme.member.user_id),
+            format!("UPDATE users SET status = '{status}' WHERE id = '{}'", acme.member.user_id),
+            format!("UPDATE tenants SET plan = '{plan}' WHERE id = '{}'", acme.id),
+        ] {
             let session = insert_session(&app.database, acme.id, acme.member.user_id);
-            let (former, latter) = if session_first { (session, change) } else { (change, session) };
+            let (former, latter) =
+                if session_first { (session, change.clone()) } else { (change.clone(), session) };
             first.batch_execute(&format!("BEGIN; {former}")).await.unwrap();
             let second = connect(&app.database.url_as("postgres")).await;
             let second = tokio::spawn(async move { second.batch_execute(&latter).await });
-            app.database.until(&format!("SELECT count(*) FROM {waiting}"), 1).await;
+            app.database.until(WAITING, 1).await;
             first.batch_execute("COMMIT").await.unwrap();
             second.await.unwrap().unwrap();
-            assert_eq!(app.database.number(ASTRAY).await, 0, "{column}, session first: {session_first}");
+            assert_eq!(app.database.number(ASTRAY).await, 0, "{change}, session first: {session_first}");
         }
+    }
+}
+
+/// By whoever would not see what has been committed meanwhile, or has another table of that name.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_change_passes_the_sessions_by_on_postgres() {
+    if !on_postgres() {
+        return;
+    }
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let changes = [
+        "UPDATE public.users SET role = 'viewer' WHERE role = 'member'".to_owned(),
+        "UPDATE public.tenants SET plan = 'pro'".to_owned(),
+        insert_session(&app.database, acme.id, acme.member.user_id),
+    ];
+    for level in ["REPEATABLE READ", "SERIALIZABLE"] {
+        for change in &changes {
+            let client = connect(&app.database.url_as("postgres")).await;
+            let blind = format!("BEGIN ISOLATION LEVEL {level}; {change}");
+            let refused = client.batch_execute(&blind).await.unwrap_err();
+            assert!(refused.as_db_error().unwrap().message().contains("READ COMMITTED"), "{refused:?}");
+        }
+    }
+    let client = connect(&app.database.url_as("postgres")).await;
+    client.batch_execute("CREATE TEMP TABLE sessions (LIKE public.sessions)").await.unwrap();
+    for change in &changes[..2] {
+        client.batch_execute(change).await.unwrap();
+        assert_eq!(app.database.number(ASTRAY).await, 0, "after {change}");
     }
 }

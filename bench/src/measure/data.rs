@@ -251,6 +251,7 @@ impl Route {
             requests,
             body: self.body(),
             connections,
+            pause: 0,
             refusals: false,
         };
         Ok(load)

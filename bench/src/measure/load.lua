@@ -1,5 +1,5 @@
 -- What wrk sends: the requests of the file BENCH_REQUESTS, a line each: a token (or -) and a path. Each thread begins at
--- another place. At the end one line says what came of it.
+-- another place. With BENCH_PAUSE a connection waits so many milliseconds before each. At the end one line says what came of it.
 local threads = 0
 
 function setup(thread)
@@ -23,6 +23,13 @@ function init()
     requests[#requests + 1] = wrk.format(method, path, headers, body)
   end
   at = math.floor(number * #requests / 2)
+end
+
+local pause = tonumber(os.getenv("BENCH_PAUSE")) or 0
+if pause > 0 then
+  function delay()
+    return pause
+  end
 end
 
 function request()

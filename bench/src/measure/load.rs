@@ -15,6 +15,8 @@ pub struct Load {
     pub requests: PathBuf,
     pub body: Option<String>,
     pub connections: u32,
+    /// Milliseconds that a connection waits before each request.
+    pub pause: u32,
     /// Whether answers that are no success may come.
     pub refusals: bool,
 }
@@ -84,6 +86,26 @@ impl Bench {
         Ok(sample)
     }
 
+    /// A minute of several loads together. `look` looks at the server before they end; with what it saw come their requests a
+    /// second.
+    pub fn minute<T>(
+        &self,
+        server: &Server,
+        loads: &[Load],
+        look: impl FnOnce() -> Result<T>,
+    ) -> Result<(T, f64)> {
+        const MINUTE: u32 = 60;
+        let running = loads.iter().map(|load| self.wrk(server, load, MINUTE)).collect::<Result<Vec<_>>>()?;
+        std::thread::sleep(Duration::from_secs(u64::from(MINUTE - 5)));
+        let seen = look()?;
+        let mut requests = 0.0;
+        for (wrk, load) in running.into_iter().zip(loads) {
+            let outcome = finished(wrk, load.refusals)?;
+            requests += outcome.count / outcome.seconds;
+        }
+        Ok((seen, requests))
+    }
+
     fn wrk(&self, server: &Server, load: &Load, seconds: u32) -> Result<Wrk> {
         let mut command = Command::new("wrk");
         let threads = load.connections.min(2);
@@ -93,6 +115,7 @@ impl Bench {
             .arg(&self.script)
             .arg(format!("http://127.0.0.1:{}", server.port))
             .env("BENCH_METHOD", load.method)
+            .env("BENCH_PAUSE", load.pause.to_string())
             .env("BENCH_REQUESTS", &load.requests)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());

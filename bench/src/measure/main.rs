@@ -8,6 +8,7 @@ mod load;
 mod proc;
 mod report;
 mod server;
+mod soak;
 
 use clap::Parser;
 use data::{Asked, Filled, Route};
@@ -62,6 +63,9 @@ struct Options {
     /// Only these: health, me, get, list, create, scale, sqlite, start, storm, size
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Nothing but this: so many minutes under load, and what is held at the end
+    #[arg(long)]
+    soak: Option<u32>,
     /// Writes the results into this document, between its marks
     #[arg(long)]
     write: Option<PathBuf>,
@@ -109,6 +113,9 @@ async fn run(options: Options) -> Result<()> {
     });
     report.line(&format!("On {}, PostgreSQL {}.", proc::machine(), version.await?));
     let run = Run { rounds: if options.quick { 1 } else { options.rounds }, options, bench, programs };
+    if let Some(minutes) = run.options.soak {
+        return run.soaked(minutes, &mut report).await;
+    }
     if run.options.wants("start") || run.options.wants("size") {
         run.start_and_size(&mut report)?;
     }
@@ -218,14 +225,25 @@ impl Run {
         Ok(())
     }
 
-    /// All targets once a round, so that what else the machine does meets all alike.
+    async fn soaked(&self, minutes: u32, report: &mut Report) -> Result<()> {
+        let tenants = self.sized(100, 10_000);
+        let small = self.filled("small", tenants, report).await?;
+        let product = self.programs.serve(&self.options.folder, &small.url, "/dev/null")?;
+        let asked = data::asked(&small, &product).await?;
+        soak::soak(&self.bench, &product, &asked, tenants.0, minutes, report)
+    }
+
+    /// All targets once a round, so that what else the machine does meets all alike. A first round is not counted: in it each
+    /// process of PostgreSQL's comes upon most pages of a large table for the first time, which costs it a page fault each.
     fn in_turn(&self, route: Route, targets: &mut [Target<'_>]) -> Result<()> {
-        for round in 0..self.rounds {
+        for round in 0..=self.rounds {
             for target in &mut *targets {
                 let load = route.load(&self.bench, target.name, target.asked, CONNECTIONS)?;
                 let sample = self.bench.measure(target.server, &load)?;
-                eprintln!("{} {}, round {}: {sample:.1?}", route.name(), target.name, round + 1);
-                target.samples.push(sample);
+                eprintln!("{} {}, round {round}: {sample:.1?}", route.name(), target.name);
+                if round > 0 {
+                    target.samples.push(sample);
+                }
             }
         }
         Ok(())
@@ -236,7 +254,8 @@ impl Run {
         let tenants = self.sized(100, 0).0;
         let requests = self.bench.requests("logins", ["- /api/v1/auth/login".to_owned()])?;
         let body = Some(data::login(tenants).to_string());
-        let logins = Load { method: "POST", requests, body, connections: SIGNING_IN, refusals: true };
+        let logins =
+            Load { method: "POST", requests, body, connections: SIGNING_IN, pause: 0, refusals: true };
         let mut rows = Vec::new();
         for connections in READING {
             let get = Route::Get.load(&self.bench, "storm", asked, connections)?;

@@ -55,6 +55,11 @@ pub fn mebibytes(pid: u32, line: &str) -> Result<f64> {
     Ok(value.parse::<f64>()? / 1024.0)
 }
 
+/// Open files and sockets of a process.
+pub fn handles(pid: u32) -> Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+}
+
 /// What this is measured on.
 pub fn machine() -> String {
     let first = |file: &str, name: &str| {
