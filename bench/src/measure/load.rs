@@ -41,7 +41,7 @@ impl Sample {
 }
 
 /// Kept running until it is dropped or has ended.
-struct Wrk(Child);
+pub struct Wrk(Child);
 
 impl Drop for Wrk {
     fn drop(&mut self) {
@@ -86,24 +86,16 @@ impl Bench {
         Ok(sample)
     }
 
-    /// A minute of several loads together. `look` looks at the server before they end; with what it saw come their requests a
-    /// second.
-    pub fn minute<T>(
-        &self,
-        server: &Server,
-        loads: &[Load],
-        look: impl FnOnce() -> Result<T>,
-    ) -> Result<(T, f64)> {
-        const MINUTE: u32 = 60;
-        let running = loads.iter().map(|load| self.wrk(server, load, MINUTE)).collect::<Result<Vec<_>>>()?;
-        std::thread::sleep(Duration::from_secs(u64::from(MINUTE - 5)));
-        let seen = look()?;
-        let mut requests = 0.0;
-        for (wrk, load) in running.into_iter().zip(loads) {
-            let outcome = finished(wrk, load.refusals)?;
-            requests += outcome.count / outcome.seconds;
-        }
-        Ok((seen, requests))
+    /// Several loads together, for so many seconds.
+    pub fn start(&self, server: &Server, loads: &[Load], seconds: u32) -> Result<Vec<Wrk>> {
+        loads.iter().map(|load| self.wrk(server, load, seconds)).collect()
+    }
+
+    /// Their end: requests a second, of all together.
+    pub fn finish(&self, running: Vec<Wrk>, loads: &[Load]) -> Result<f64> {
+        let outcome = |(wrk, load): (Wrk, &Load)| finished(wrk, load.refusals);
+        let rate = |outcome: Result<Outcome>| outcome.map(|outcome| outcome.count / outcome.seconds);
+        running.into_iter().zip(loads).map(outcome).map(rate).sum()
     }
 
     fn wrk(&self, server: &Server, load: &Load, seconds: u32) -> Result<Wrk> {

@@ -64,7 +64,7 @@ struct Options {
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Nothing but this: so many minutes under load, and what is held at the end
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["only", "write"])]
     soak: Option<u32>,
     /// Writes the results into this document, between its marks
     #[arg(long)]
@@ -226,11 +226,10 @@ impl Run {
     }
 
     async fn soaked(&self, minutes: u32, report: &mut Report) -> Result<()> {
-        let tenants = self.sized(100, 10_000);
-        let small = self.filled("small", tenants, report).await?;
+        let size = self.sized(100, 10_000);
+        let small = self.filled("small", size, report).await?;
         let product = self.programs.serve(&self.options.folder, &small.url, "/dev/null")?;
-        let asked = data::asked(&small, &product).await?;
-        soak::soak(&self.bench, &product, &asked, tenants.0, minutes, report)
+        soak::soak(&self.bench, (&product, &small), size.0, minutes, report).await
     }
 
     /// All targets once a round, so that what else the machine does meets all alike. A first round is not counted: in it each

@@ -1,65 +1,75 @@
 //! What the service holds after a long time under load: memory and handles that are used are given back (ASVS 5.0, 1.4.3).
 use crate::{
     CONNECTIONS, Result,
-    data::{self, Asked, Route},
+    data::{self, Asked, Filled, Route},
     load::{Bench, Load},
     proc,
     report::Report,
     server::Server,
 };
+use std::time::Duration;
 
-/// By then caches are full and pools are filled: what is held later is compared with what is held now.
+/// By then caches are full: what is held later is compared with what is held now.
 const SETTLED: u32 = 5;
 /// By how much it may be more.
 const MOST: f64 = 1.1;
+/// The longest: tokens are for a day.
+const LONGEST: u32 = 23 * 60;
 
 /// What is held at a moment under load.
 #[derive(Clone, Copy)]
 struct Held {
+    /// MiB.
     resident: f64,
-    handles: usize,
+    /// Without the connections to PostgreSQL, of which the pool opens one more when it first needs it.
+    handles: i64,
 }
 
 /// Loads a server minute by minute, each with new connections, and looks at it before each minute's end. Reads are as many as
 /// come; orders are placed and people sign in steadily.
-pub fn soak(
+pub async fn soak(
     bench: &Bench,
-    server: &Server,
-    asked: &[Asked],
+    (server, filled): (&Server, &Filled),
     tenants: u64,
     minutes: u32,
     report: &mut Report,
 ) -> Result<()> {
-    if minutes <= SETTLED {
-        return Err(format!("--soak: more than {SETTLED} minutes, which it takes to settle").into());
+    if minutes <= SETTLED || minutes > LONGEST {
+        return Err(format!("--soak: from {} to {LONGEST} minutes", SETTLED + 1).into());
     }
-    let loads = [reads(bench, asked)?, orders(bench, asked)?, sign_ins(bench, tenants)?];
-    let (mut rows, mut settled) = (Vec::new(), None);
-    for minute in 1..=minutes {
-        let look = || {
-            Ok(Held {
-                resident: proc::mebibytes(server.pid(), "VmRSS")?,
-                handles: proc::handles(server.pid())?,
-            })
-        };
-        let (held, requests) = bench.minute(server, &loads, look)?;
+    let asked = data::asked(filled, server).await?;
+    let loads = [reads(bench, &asked)?, orders(bench, &asked)?, sign_ins(bench, tenants)?];
+    let mut minute = Vec::new();
+    for number in 1..=minutes {
+        let running = bench.start(server, &loads, 60)?;
+        tokio::time::sleep(Duration::from_secs(55)).await;
+        let held = held(server, filled).await?;
+        let requests = bench.finish(running, &loads)?;
         eprintln!(
-            "minute {minute}: {requests:.0} requests/s, {:.1} MiB, {} handles",
+            "minute {number}: {requests:.0} requests/s, {:.1} MiB, {} handles",
             held.resident, held.handles
         );
-        if minute.is_multiple_of(SETTLED) || minute == minutes {
-            let figures = [minute.to_string(), format!("{requests:.0}"), format!("{:.1}", held.resident)];
-            rows.push([&figures[..], &[held.handles.to_string()]].concat());
-        }
-        let first = *settled.get_or_insert(held);
-        if minute <= SETTLED {
-            settled = Some(held);
-        } else if minute == minutes {
-            report.table(&["minute", "requests/s", "resident MiB", "handles"], &rows);
-            return judge(first, held, report);
-        }
+        minute.push((number, requests, held));
     }
-    Ok(())
+    let shown = minute.iter().filter(|(number, ..)| number.is_multiple_of(SETTLED) || *number == minutes);
+    let row = |(number, requests, held): &(u32, f64, Held)| {
+        let Held { resident, handles } = held;
+        vec![number.to_string(), format!("{requests:.0}"), format!("{resident:.1}"), handles.to_string()]
+    };
+    let rows: Vec<_> = shown.map(row).collect();
+    report.table(&["minute", "requests/s", "resident MiB", "handles"], &rows);
+    let of = |number: u32| minute.get(number as usize - 1).map(|(.., held)| *held).ok_or("no such minute");
+    judge(of(SETTLED)?, of(minutes)?, report)
+}
+
+async fn held(server: &Server, filled: &Filled) -> Result<Held> {
+    let pool = data::on(&filled.superuser, async |client| {
+        let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+             AND backend_type = 'client backend'";
+        Ok(client.query_one(open, &[]).await?.get::<_, i64>(0))
+    });
+    let handles = i64::try_from(proc::handles(server.pid())?)? - pool.await?;
+    Ok(Held { resident: proc::mebibytes(server.pid(), "VmRSS")?, handles })
 }
 
 fn judge(settled: Held, held: Held, report: &mut Report) -> Result<()> {
