@@ -1,9 +1,10 @@
 //! Bringing a schema up to date: by many at once, by whoever may, and never by a node that was not asked to.
-use crate::sessions::{ASTRAY, WAITING, insert_session};
+use crate::sessions::{ASTRAY, insert_session};
 use crate::support::{
     at_once,
     database::{TestDatabase, connect, on_postgres, server_url},
 };
+use crate::transactions::WAITING;
 use std::process::{Command, Output};
 use tenantry::{
     data::{self, DatabaseTarget, Migrations},

@@ -5,6 +5,7 @@ use crate::support::{
     database::{TestDatabase, connect, on_postgres},
     login,
 };
+use crate::transactions::WAITING;
 use serde_json::json;
 use tenantry::uuid::Uuid;
 
@@ -13,10 +14,6 @@ pub const ASTRAY: &str = "SELECT count(*) FROM sessions s \
     JOIN users u ON u.tenant_id = s.tenant_id AND u.id = s.user_id JOIN tenants t ON t.id = s.tenant_id \
     WHERE s.ended_at IS NULL AND (s.user_role IS DISTINCT FROM u.role \
     OR s.user_status IS DISTINCT FROM u.status OR s.tenant_plan IS DISTINCT FROM t.plan)";
-
-/// Connections that wait for another's lock.
-pub const WAITING: &str = "SELECT count(*) FROM pg_stat_activity \
-    WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 /// A session as an older version begins it.
 pub fn insert_session(database: &TestDatabase, tenant: Uuid, user: Uuid) -> String {
@@ -160,4 +157,29 @@ async fn no_change_passes_the_sessions_by_on_postgres() {
         client.batch_execute(change).await.unwrap();
         assert_eq!(app.database.number(ASTRAY).await, 0, "after {change}");
     }
+}
+
+/// Whoever changes a role takes the person and then the tokens, and so does whoever uses one: neither has what the other
+/// waits for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_changes_while_a_password_is_set_by_a_token_on_postgres() {
+    if !on_postgres() {
+        return;
+    }
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let member = acme.member.user_id;
+    let path = format!("/users/{member}/password-reset");
+    let token = acme.owner.post_empty(&path).await.ok()["data"]["token"].clone();
+    let changing = connect(&app.database.url_as("postgres")).await;
+    let lock = format!("BEGIN; SELECT FROM users WHERE id = '{member}' FOR UPDATE");
+    changing.batch_execute(&lock).await.unwrap();
+    let anyone = app.anyone();
+    let reset = json!({ "token": token, "new_password": "a word of my own" });
+    let resetting = tokio::spawn(async move { anyone.post("/auth/password/reset", reset).await });
+    app.database.until(WAITING, 1).await;
+    let change =
+        format!("UPDATE users SET role = 'viewer' WHERE id = '{member}'; DELETE FROM user_tokens; COMMIT");
+    changing.batch_execute(&change).await.unwrap();
+    resetting.await.unwrap().invalid(&["token"]);
 }

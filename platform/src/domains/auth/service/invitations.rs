@@ -34,11 +34,12 @@ pub async fn accept(core: &Core, accept: AcceptInvitation, origin: &Origin) -> R
     let hash = core.passwords.hash(accept.password.expose()).await?;
     let full_name = accept.full_name.map(Line::into_string);
     let joined = core.db.as_tenant(SystemReason::Invitation, token.tenant, now, async |conn| {
-        let id = store::take_token(conn, kind, &token.hash()).await?.ok_or_else(unknown)?;
+        let id = invited.id; // the person first and then the token, as whoever lets a person go takes them
         let user = store::lock_user(conn, id)
             .await?
             .filter(|user| user.status == UserStatus::Invited)
             .ok_or_else(unknown)?;
+        store::take_token(conn, kind, &token.hash()).await?.ok_or_else(unknown)?;
         let full_name = full_name.clone().unwrap_or_else(|| user.full_name.clone());
         let user =
             User { full_name, status: UserStatus::Active, last_login_at: Some(now), updated_at: now, ..user };

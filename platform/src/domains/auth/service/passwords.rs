@@ -144,15 +144,15 @@ pub async fn reset_password(core: &Core, reset: ResetPassword, origin: &Origin) 
         futures_util::try_join!(store::user(conn, holder), store::tenant(conn))
     })
     .await?;
-    let email = user.map(|user| user.email).unwrap_or_default();
-    check_policy(&reset.new_password, &email, &tenant.slug, "new_password")?;
+    let holder = user.ok_or_else(unknown)?;
+    check_policy(&reset.new_password, &holder.email, &tenant.slug, "new_password")?;
     let hash = core.passwords.hash(reset.new_password.expose()).await?;
     core.db
         .as_tenant(SystemReason::PasswordReset, token.tenant, now, async |conn| {
-            let user = store::take_token(conn, kind, &token.hash()).await?.ok_or_else(unknown)?;
+            let user = holder.id; // the person first and then the token, as whoever changes a role takes them
             let active =
                 store::lock_user(conn, user).await?.is_some_and(|user| user.status == UserStatus::Active);
-            if !active {
+            if !active || store::take_token(conn, kind, &token.hash()).await?.is_none() {
                 return Err(unknown());
             }
             store::replace_hash(conn, user, &hash).await?;
