@@ -126,8 +126,12 @@ async fn every_table_of_tenants_rows_is_closed_on_postgres() {
         "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('v', 'm', 'f') \
          UNION ALL SELECT rulename::text FROM pg_rewrite JOIN pg_class c ON c.oid = ev_class \
          WHERE c.relnamespace = 'public'::regnamespace \
-         UNION ALL SELECT tgname::text FROM pg_trigger WHERE NOT tgisinternal AND tgname NOT IN \
-           ('tenantry_session_begins', 'tenantry_session_resumes', 'tenantry_user_changes', 'tenantry_plan_changes') \
+         UNION ALL SELECT tgname::text FROM pg_trigger WHERE NOT tgisinternal \
+         AND (tgname, tgrelid::regclass::text, tgfoid::regproc::text) NOT IN ( \
+           ('tenantry_session_begins', 'sessions', 'tenantry_session_begins'), \
+           ('tenantry_session_resumes', 'sessions', 'tenantry_session_begins'), \
+           ('tenantry_user_changes', 'users', 'tenantry_user_changes'), \
+           ('tenantry_plan_changes', 'tenants', 'tenantry_plan_changes')) \
          UNION ALL SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhrelid IN (TENANTS_TABLES) \
          UNION ALL SELECT proname::text FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace",
     )

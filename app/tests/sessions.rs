@@ -159,27 +159,37 @@ async fn no_change_passes_the_sessions_by_on_postgres() {
     }
 }
 
-/// Whoever changes a role takes the person and then the tokens, and so does whoever uses one: neither has what the other
+/// Whoever changes a person takes them and then their tokens, and so does whoever uses a token: neither has what the other
 /// waits for.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_changes_while_a_password_is_set_by_a_token_on_postgres() {
+async fn a_person_is_changed_while_their_token_is_used_on_postgres() {
     if !on_postgres() {
         return;
     }
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
-    let member = acme.member.user_id;
-    let path = format!("/users/{member}/password-reset");
-    let token = acme.owner.post_empty(&path).await.ok()["data"]["token"].clone();
-    let changing = connect(&app.database.url_as("postgres")).await;
-    let lock = format!("BEGIN; SELECT FROM users WHERE id = '{member}' FOR UPDATE");
-    changing.batch_execute(&lock).await.unwrap();
-    let anyone = app.anyone();
-    let reset = json!({ "token": token, "new_password": "a word of my own" });
-    let resetting = tokio::spawn(async move { anyone.post("/auth/password/reset", reset).await });
-    app.database.until(WAITING, 1).await;
-    let change =
-        format!("UPDATE users SET role = 'viewer' WHERE id = '{member}'; DELETE FROM user_tokens; COMMIT");
-    changing.batch_execute(&change).await.unwrap();
-    resetting.await.unwrap().invalid(&["token"]);
+    app.database.execute("UPDATE tenants SET plan = 'pro'").await; // so that there is room for who is invited
+    let new = json!({ "email": "ada@acme.test", "full_name": "Ada", "role": "viewer" });
+    let invited = acme.owner.post("/users", new).await.created()["data"].take();
+    let path = format!("/users/{}/password-reset", acme.member.user_id);
+    let reset = acme.owner.post_empty(&path).await.ok()["data"]["token"].clone();
+    let word = "a word of my own";
+    let uses = [
+        ("password_reset", "/auth/password/reset", json!({ "token": reset, "new_password": word })),
+        (
+            "invitation",
+            "/auth/invitations/accept",
+            json!({ "token": invited["invitation"]["token"], "password": word }),
+        ),
+    ];
+    for (kind, path, body) in uses {
+        let changing = connect(&app.database.url_as("postgres")).await;
+        changing.batch_execute("BEGIN; SELECT FROM users FOR UPDATE").await.unwrap();
+        let anyone = app.anyone();
+        let using = tokio::spawn(async move { anyone.post(path, body).await });
+        app.database.until(WAITING, 1).await;
+        let end = format!("DELETE FROM user_tokens WHERE kind = '{kind}'; COMMIT");
+        changing.batch_execute(&end).await.expect(path);
+        using.await.unwrap().invalid(&["token"]);
+    }
 }
