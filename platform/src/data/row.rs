@@ -34,8 +34,13 @@ impl Row<'_> {
 
     /// The value in this text column as one of a closed set of words.
     pub fn word<T>(&self, column: usize, from_word: impl FnOnce(&str) -> Option<T>) -> Result<T> {
-        let word: String = self.get(column)?;
-        from_word(&word).ok_or_else(|| Error::internal(format!("a stored word is not known: {word}")))
+        let word = match self {
+            Row::Postgres(row) => row.try_get(column).map_err(Error::internal)?,
+            Row::Sqlite(row) => {
+                row.get_ref(column).map_err(Error::internal)?.as_str().map_err(Error::internal)?
+            }
+        };
+        from_word(word).ok_or_else(|| Error::internal(format!("a stored word is not known: {word}")))
     }
 }
 

@@ -273,8 +273,11 @@ impl Backend {
             match self {
                 Self::Postgres(tx) => {
                     let (rows, changed) = tx.run(postgres, tenant, params).await?;
-                    let rows = rows.iter().map(|row| T::from_row(&Row::Postgres(row)));
-                    Ok((rows.collect::<Result<_>>()?, changed))
+                    let mut all = Vec::with_capacity(rows.len()); // which collecting results would not know
+                    for row in &rows {
+                        all.push(T::from_row(&Row::Postgres(row))?);
+                    }
+                    Ok((all, changed))
                 }
                 Self::Sqlite(tx) => tx.run(sqlite, tenant, params).await,
             }
