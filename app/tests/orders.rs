@@ -255,6 +255,8 @@ async fn a_list_is_filtered() {
             let found = pages(&acme, &format!("{query}&limit={limit}")).await;
             let expected: Vec<_> = expected.iter().map(|i| all[*i].clone()).collect();
             assert_eq!(ids(&found), expected, "{query}");
+            let lines = |order: &Value| order["items"].as_array().map(Vec::len);
+            assert!(found.iter().flatten().all(|order| lines(order) == Some(2)), "{query}: with their lines");
         }
     }
 }

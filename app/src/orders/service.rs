@@ -57,11 +57,11 @@ pub async fn change_status(
 /// A page of orders with their lines, newest first; one more than a page may show.
 pub async fn list(tx: &Tx<Read>, query: &ListOrders, paging: &Paging) -> Result<Vec<Order>> {
     let placed_before = query.created_before.map_or(Uuid::max(), first_at);
+    let ids = query.created_after.map_or(Uuid::nil(), first_at)..paging.before().min(placed_before);
     let filter = Filter {
         status: query.status,
         customer_id: query.customer_id,
-        from: query.created_after.map_or(Uuid::nil(), first_at),
-        before: paging.before().min(placed_before),
+        ids: Some(ids).filter(|ids| *ids != (Uuid::nil()..Uuid::max())),
         limit: paging.fetch(),
     };
     let (mut orders, items) = store::list(tx, &filter).await?;

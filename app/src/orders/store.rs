@@ -1,15 +1,15 @@
 //! The SQL of orders, and only that.
 use super::model::{Item, Order, Status, Step};
+use std::ops::Range;
 use tenantry::{access::Actor, bulk, data::TenantConn, error::Result, sql, uuid::Uuid};
 
 /// Which orders a list shows.
 pub struct Filter {
     pub status: Option<Status>,
     pub customer_id: Option<Uuid>,
-    /// From this identifier on: identifiers order as creation does, so a time is one too.
-    pub from: Uuid,
-    /// Below this identifier.
-    pub before: Uuid,
+    /// Which identifiers: they order as creation does, so a time is one too. `None` is all, as on most first pages, which
+    /// the database then need not compare.
+    pub ids: Option<Range<Uuid>>,
     pub limit: i64,
 }
 
@@ -167,16 +167,16 @@ macro_rules! page {
         (
             sql!(concat!(
                 "SELECT id, customer_id, status, total_minor, currency, notes, version, created_at, updated_at FROM orders \
-                 WHERE tenant_id = $1 AND id < $2 AND id >= $3 ",
+                 WHERE tenant_id = $1 ",
                 $filter,
-                " ORDER BY id DESC LIMIT $4"
+                " ORDER BY id DESC LIMIT $2"
             )),
             sql!(concat!(
                 "SELECT i.order_id, i.id, i.product_id, i.product_name, i.quantity, i.unit_price_minor FROM order_items i \
                  WHERE i.tenant_id = $1 AND i.order_id IN \
-                 (SELECT o.id FROM orders o WHERE o.tenant_id = $1 AND o.id < $2 AND o.id >= $3 ",
+                 (SELECT o.id FROM orders o WHERE o.tenant_id = $1 ",
                 $filter,
-                " ORDER BY o.id DESC LIMIT $4) ORDER BY i.order_id DESC, i.line"
+                " ORDER BY o.id DESC LIMIT $2) ORDER BY i.order_id DESC, i.line"
             )),
         )
     };
@@ -184,20 +184,27 @@ macro_rules! page {
 
 /// The orders of a page, newest first, without and their items, in the same flight and of the same state.
 pub async fn list(conn: &TenantConn, filter: &Filter) -> Result<(Vec<Order>, Vec<Item>)> {
-    let Filter { status, customer_id, from, before, limit } = filter;
+    let Filter { status, customer_id, ids, limit } = filter;
     let status = status.map(Status::as_str);
-    let (page, items) = match (&status, customer_id) {
-        (None, None) => page!(""),
-        (Some(_), None) => page!("AND status = $5"),
-        (None, Some(_)) => page!("AND customer_id = $5"),
-        (Some(_), Some(_)) => page!("AND status = $5 AND customer_id = $6"),
+    let (page, items) = match (&status, customer_id, ids) {
+        (None, None, None) => page!(""),
+        (Some(_), None, None) => page!("AND status = $3"),
+        (None, Some(_), None) => page!("AND customer_id = $3"),
+        (Some(_), Some(_), None) => page!("AND status = $3 AND customer_id = $4"),
+        (None, None, Some(_)) => page!("AND id >= $3 AND id < $4"),
+        (Some(_), None, Some(_)) => page!("AND status = $3 AND id >= $4 AND id < $5"),
+        (None, Some(_), Some(_)) => page!("AND customer_id = $3 AND id >= $4 AND id < $5"),
+        (Some(_), Some(_), Some(_)) => page!("AND status = $3 AND customer_id = $4 AND id >= $5 AND id < $6"),
     };
-    let mut params: Vec<&dyn tenantry::data::Param> = vec![before, from, limit];
+    let mut params: Vec<&dyn tenantry::data::Param> = vec![limit];
     if let Some(status) = &status {
         params.push(status);
     }
     if let Some(customer) = customer_id {
         params.push(customer);
+    }
+    if let Some(Range { start, end }) = ids {
+        params.extend([start as &dyn tenantry::data::Param, end]);
     }
     tenantry::try_join!(conn.fetch_all(page, &params), conn.fetch_all(items, &params))
 }
