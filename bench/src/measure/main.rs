@@ -28,6 +28,8 @@ const CONNECTIONS: u32 = 32;
 const READING: [u32; 2] = [1, CONNECTIONS];
 /// Those that sign in.
 const SIGNING_IN: u32 = 64;
+/// Rounds before the first that counts.
+const UNCOUNTED: usize = 2;
 /// Starts of the demo.
 const STARTS: usize = 9;
 
@@ -55,10 +57,10 @@ struct Options {
     #[arg(long)]
     quick: bool,
     /// Seconds of each load
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 3)]
     seconds: u32,
     /// Rounds, of which the median is shown
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 9)]
     rounds: usize,
     /// Only these: health, me, get, list, create, scale, sqlite, start, storm, size
     #[arg(long, value_delimiter = ',')]
@@ -232,15 +234,16 @@ impl Run {
         soak::soak(&self.bench, (&product, &small), size.0, minutes, report).await
     }
 
-    /// All targets once a round, so that what else the machine does meets all alike. A first round is not counted: in it each
-    /// process of PostgreSQL's comes upon most pages of a large table for the first time, which costs it a page fault each.
+    /// All targets once a round, and rounds short, so that what else the machine does meets all alike. The first are not
+    /// counted: in them each process of PostgreSQL's comes upon most pages of a large table for the first time, which costs it
+    /// a page fault each.
     fn in_turn(&self, route: Route, targets: &mut [Target<'_>]) -> Result<()> {
-        for round in 0..=self.rounds {
+        for round in 0..UNCOUNTED + self.rounds {
             for target in &mut *targets {
                 let load = route.load(&self.bench, target.name, target.asked, CONNECTIONS)?;
                 let sample = self.bench.measure(target.server, &load)?;
                 eprintln!("{} {}, round {round}: {sample:.1?}", route.name(), target.name);
-                if round > 0 {
+                if round >= UNCOUNTED {
                     target.samples.push(sample);
                 }
             }
