@@ -37,7 +37,8 @@ impl Row<'_> {
         let word = match self {
             Row::Postgres(row) => row.try_get(column).map_err(Error::internal)?,
             Row::Sqlite(row) => {
-                row.get_ref(column).map_err(Error::internal)?.as_str().map_err(Error::internal)?
+                let word = row.get_ref(column).map_err(Error::internal)?.as_str();
+                word.map_err(|e| Error::internal(format!("column {column}: {e}")))?
             }
         };
         from_word(word).ok_or_else(|| Error::internal(format!("a stored word is not known: {word}")))

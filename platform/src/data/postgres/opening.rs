@@ -6,7 +6,7 @@ use super::{
     lease::Leased,
     prepared,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use futures_util::{future::OptionFuture, join};
 use std::sync::Arc;
 use tokio_postgres::{Statement, types::ToSql};
@@ -18,7 +18,7 @@ const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// What the transaction then becomes: SET LOCAL of role and tenant in one statement. Where there was no `BEGIN`, or it has
 /// failed and the rest of the flight is a transaction by itself, a read is kept from writing by this alone. As conditions,
-/// none of which is ever false, and not as columns, which nobody would read: each costs as much as being set.
+/// none of which is ever false, and not as columns, which PostgreSQL would put out and nobody read.
 const READS_TENANT: &str = "SELECT WHERE set_config('transaction_read_only', 'on', true) IS NOT NULL \
      AND set_config('role', 'tenantry_tenant', true) IS NOT NULL \
      AND set_config('app.tenant_id', $1::uuid::text, true) IS NOT NULL";
@@ -75,7 +75,10 @@ impl Opener {
         let question = self.question.as_ref().map(|question| conn.query_opt(question, &params));
         let (begun, became, row) = join!(OptionFuture::from(begin), role, OptionFuture::from(question));
         // the first that has failed is why the others did
-        begun.transpose().and(became.map(Some)).map_err(|e| failed(&conn, e))?;
+        let became = begun.transpose().and(became).map_err(|e| failed(&conn, e))?;
+        if became != 1 {
+            return Err(Error::internal("a transaction's role was not set")); // a row says that all conditions were looked at
+        }
         let row = row.transpose().map_err(|e| failed(&conn, e))?;
         match (&opening.gate, row) {
             (Some(gate), Some(row)) => gate.admit(row.as_ref().map(Row::Postgres)),
