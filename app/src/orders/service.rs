@@ -57,14 +57,17 @@ pub async fn change_status(
 /// A page of orders with their lines, newest first; one more than a page may show.
 pub async fn list(tx: &Tx<Read>, query: &ListOrders, paging: &Paging) -> Result<Vec<Order>> {
     let placed_before = query.created_before.map_or(Uuid::max(), first_at);
-    let ids = query.created_after.map_or(Uuid::nil(), first_at)..paging.before().min(placed_before);
+    let before = paging.before().min(placed_before);
     let filter = Filter {
         status: query.status,
         customer_id: query.customer_id,
-        ids: Some(ids).filter(|ids| *ids != (Uuid::nil()..Uuid::max())),
+        before: Some(before).filter(|before| *before != Uuid::max()),
         limit: paging.fetch(),
     };
     let (mut orders, items) = store::list(tx, &filter).await?;
+    if let Some(first) = query.created_after.map(first_at) {
+        orders.truncate(orders.partition_point(|order| order.id >= first)); // what is older comes behind
+    }
     let mut items = items.into_iter().peekable();
     for order in &mut orders {
         while let Some(item) = items.next_if(|item| item.order_id == order.id) {
