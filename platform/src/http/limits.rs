@@ -88,7 +88,8 @@ impl Standings {
 /// 429 with `Retry-After`.
 fn refused(standing: Standing) -> Error {
     let seconds = standing.retry_after();
-    Error::new(Code::RateLimited, format!("Too many requests: try again in {seconds} seconds"))
+    let unit = if seconds == 1 { "second" } else { "seconds" };
+    Error::new(Code::RateLimited, format!("Too many requests: try again in {seconds} {unit}"))
         .retry_after(seconds)
 }
 
