@@ -106,7 +106,7 @@ async fn what_limits_decide_is_counted_by_policy() {
     let limits = LimitSettings {
         auth: RateLimit(Some(Quota::new(3, 900))),
         tenant: TenantLimit::Fixed(RateLimit(Some(Quota::new(2, 900)))),
-        redis: None,
+        ..no_limits()
     };
     let app = TestApp::start_with(Options { limits, ..Options::default() }).await;
     let acme = app.tenant_of_one("acme").await;

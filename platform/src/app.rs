@@ -215,7 +215,9 @@ impl App {
         };
         let lifetime = settings.auth.access_token;
         let egress = Egress::start(settings.egress)?;
-        let limiter = RateLimiter::start(settings.limits.redis.as_ref(), settings.clock.clone())?;
+        let limits = &settings.limits;
+        let redis = limits.redis.as_ref().map(|url| (url, limits.redis_patience));
+        let limiter = RateLimiter::start(redis, settings.clock.clone())?;
         Ok(Core::new(Parts {
             db,
             limiter,

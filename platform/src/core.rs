@@ -114,6 +114,13 @@ pub struct LimitSettings {
     pub tenant: TenantLimit,
     /// Where all nodes count together; `None` is this node's memory.
     pub redis: Option<RedisUrl>,
+    /// The longest that a request waits for an answer from there. Then this node counts by itself.
+    pub redis_patience: Duration,
+}
+
+impl LimitSettings {
+    /// No request is to be slower by more, and a Redis near by takes a hundredth of it.
+    pub const REDIS_PATIENCE: Duration = Duration::from_millis(50);
 }
 
 impl Core {

@@ -18,7 +18,7 @@ use tenantry::{core::LimitSettings, infra::plans::TenantLimit, uuid::Uuid};
 
 /// Ten in a quarter of an hour from an address, and tenants by their plan.
 fn limits() -> LimitSettings {
-    LimitSettings { auth: "10/15m".parse().unwrap(), tenant: TenantLimit::ByPlan, redis: None }
+    LimitSettings { auth: "10/15m".parse().unwrap(), tenant: TenantLimit::ByPlan, ..no_limits() }
 }
 
 fn limited() -> Options {

@@ -25,16 +25,23 @@ fn counted_in(url: &str) -> Options {
     Options { limits, ..Options::default() }
 }
 
+/// Where each count matters: a request waits for Redis however busy this machine is, and no node counts by itself.
+fn waits_for(url: &str) -> Options {
+    let options = counted_in(url);
+    let limits = LimitSettings { redis_patience: Duration::from_secs(2), ..options.limits };
+    Options { limits, ..options }
+}
+
 /// Two nodes on one database and one Redis.
-async fn two_nodes(url: &str) -> (TestApp, TestApp) {
+async fn two_nodes(options: impl Fn() -> Options) -> (TestApp, TestApp) {
     let database = Arc::new(TestDatabase::create().await);
-    let one = TestApp::on(database.clone(), counted_in(url)).await;
-    (one, TestApp::on(database, counted_in(url)).await)
+    let one = TestApp::on(database.clone(), options()).await;
+    (one, TestApp::on(database, options()).await)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_on_one_redis_count_together() {
-    let (one, two) = two_nodes(&shared_url()).await;
+    let (one, two) = two_nodes(|| waits_for(&shared_url())).await;
     let address = fresh_address();
     let (first, second) = (one.anyone().at(&address), two.anyone().at(&address));
     for _ in 0..5 {
@@ -51,7 +58,7 @@ async fn two_nodes_on_one_redis_count_together() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_has_one_quota_on_two_nodes() {
     let redis = OwnRedis::start();
-    let (one, two) = two_nodes(&redis.url()).await;
+    let (one, two) = two_nodes(|| waits_for(&redis.url())).await;
     let acme = one.tenant("acme").await;
     for _ in 0..300 {
         acme.member.get("/auth/me").await.ok();
@@ -67,9 +74,9 @@ async fn a_tenant_has_one_quota_on_two_nodes() {
 async fn an_account_that_is_limited_is_not_hashed_for() {
     let redis = OwnRedis::start();
     let database = Arc::new(TestDatabase::create().await);
-    let quick = TestApp::on(database.clone(), counted_in(&redis.url())).await;
+    let quick = TestApp::on(database.clone(), waits_for(&redis.url())).await;
     let scheme = (Scheme::Bcrypt(15), 1); // seconds
-    let slow = TestApp::on(database, Options { scheme, ..counted_in(&redis.url()) }).await;
+    let slow = TestApp::on(database, Options { scheme, ..waits_for(&redis.url()) }).await;
     for n in 0..100 {
         let client = quick.anyone().at(&format!("2001:db8:{n:x}::1"));
         client.post("/auth/login", wrong()).await.refused(401, "UNAUTHORIZED");
@@ -123,7 +130,7 @@ async fn until_back(app: &TestApp, other: &TestApp) {
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_stopped_under_load_leaves_limits_and_answers() {
     let mut redis = OwnRedis::start();
-    let (app, other) = two_nodes(&redis.url()).await;
+    let (app, other) = two_nodes(|| counted_in(&redis.url())).await;
     let spent = addresses(3);
     assert_eq!(load(&app.anyone(), &spent, 12).await.0, [10; 3]);
     redis.stop();
@@ -140,7 +147,7 @@ async fn redis_stopped_under_load_leaves_limits_and_answers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_paused_under_load_leaves_limits_and_answers() {
     let redis = OwnRedis::start();
-    let (app, other) = two_nodes(&redis.url()).await;
+    let (app, other) = two_nodes(|| counted_in(&redis.url())).await;
     assert_eq!(load(&app.anyone(), &addresses(3), 12).await.0, [10; 3]);
     redis.pause();
     let began = Instant::now();
@@ -159,7 +166,7 @@ async fn redis_paused_under_load_leaves_limits_and_answers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_flushed_under_load_counts_anew() {
     let redis = OwnRedis::start();
-    let (app, _) = two_nodes(&redis.url()).await;
+    let (app, _) = two_nodes(|| counted_in(&redis.url())).await;
     let spent = addresses(3);
     for _ in 0..5 {
         let (passed, _) = load(&app.anyone(), &spent, 15).await;
@@ -243,7 +250,7 @@ async fn redis_struck_while_requests_are_under_way_leaves_limits_and_answers() {
 async fn a_redis_that_never_was_there_is_no_reason_not_to_serve() {
     let mut redis = OwnRedis::start();
     redis.stop();
-    let (app, other) = two_nodes(&redis.url()).await;
+    let (app, other) = two_nodes(|| counted_in(&redis.url())).await;
     let (passed, slowest) = load(&app.anyone(), &addresses(3), 12).await;
     assert_eq!(passed, [10; 3]);
     assert!(slowest < SLOW, "{slowest:?}");

@@ -139,7 +139,8 @@ impl Default for Options {
 /// Nothing is limited.
 pub fn no_limits() -> LimitSettings {
     let off = RateLimit(None);
-    LimitSettings { auth: off, tenant: TenantLimit::Fixed(off), redis: None }
+    let redis_patience = LimitSettings::REDIS_PATIENCE;
+    LimitSettings { auth: off, tenant: TenantLimit::Fixed(off), redis: None, redis_patience }
 }
 
 /// As they are where nothing is set.

@@ -23,5 +23,5 @@ pub(super) fn limits(r: &mut Reader<'_>, demo: bool, production: bool) -> LimitS
             None
         }
     });
-    LimitSettings { auth, tenant, redis }
+    LimitSettings { auth, tenant, redis, redis_patience: LimitSettings::REDIS_PATIENCE }
 }

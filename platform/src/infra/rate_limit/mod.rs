@@ -15,6 +15,7 @@ use ::metrics::{Counter, counter};
 use std::{
     collections::HashMap,
     sync::{PoisonError, RwLock},
+    time::Duration,
 };
 
 /// What is counted: a kind, and whose it is. What it says of whom is hashed, so that no address and no e-mail is kept.
@@ -143,10 +144,11 @@ impl Decisions {
 }
 
 impl RateLimiter {
-    /// In memory, by `clock`; or in Redis by its own clock, with memory to fall back on. Redis is reached for in a task,
-    /// so with it this must be called within a runtime. Refused is a URL that cannot be used.
-    pub fn start(redis: Option<&RedisUrl>, clock: Clock) -> Result<Self> {
-        let redis = redis.map(Redis::start).transpose()?;
+    /// In memory, by `clock`; or in Redis by its own clock, with memory to fall back on where a request has waited for it so
+    /// long. Redis is reached for in a task, so with it this must be called within a runtime. Refused is a URL that cannot
+    /// be used.
+    pub fn start(redis: Option<(&RedisUrl, Duration)>, clock: Clock) -> Result<Self> {
+        let redis = redis.map(|(url, patience)| Redis::start(url, patience)).transpose()?;
         Ok(Self { memory: Memory::new(), redis, clock, decisions: Decisions::default() })
     }
 
@@ -155,7 +157,7 @@ impl RateLimiter {
         self.redis.as_ref().map(Redis::is_up)
     }
 
-    /// Takes one step for this key and says how it stands then. Takes at most 50 ms.
+    /// Takes one step for this key and says how it stands then. Takes no longer than it may wait for Redis.
     pub async fn step(&self, key: &Key, quota: Quota, step: Step) -> Standing {
         let counted = match &self.redis {
             Some(redis) => redis.step(key, quota, step).await,

@@ -1,6 +1,6 @@
 //! Counting in Redis, for all nodes together.
 //!
-//! A request waits at most 50 ms for it. After the first failure requests do not wait at all: a task of its own tries
+//! A request waits at most 50 ms for it (`LimitSettings::redis_patience`). After the first failure requests do not wait at all: a task of its own tries
 //! every second whether Redis is back, and until then there is no answer, and the node counts in its memory.
 use super::{Counted, Key, Quota, Step};
 use crate::{
@@ -20,8 +20,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// The longest that a request waits for Redis.
-const PATIENCE: Duration = Duration::from_millis(50);
 /// Between two tries to reach it.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long such a try may take: no request waits for it.
@@ -67,6 +65,8 @@ enum Link {
 pub(super) struct Redis {
     link: Arc<watch::Sender<Link>>,
     script: Script,
+    /// The longest that a request waits for it.
+    patience: Duration,
 }
 
 fn script() -> Script {
@@ -75,14 +75,14 @@ fn script() -> Script {
 
 impl Redis {
     /// Reaches for it in a task that ends with this value.
-    pub fn start(url: &RedisUrl) -> Result<Self> {
+    pub fn start(url: &RedisUrl, patience: Duration) -> Result<Self> {
         // rustls asks for the process's provider; a second choice keeps the first
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let client = Client::open(url.0.expose_secret()).map_err(Error::internal)?;
         let link = Arc::new(watch::Sender::new(Link::Starting));
         #[expect(clippy::disallowed_methods, reason = "one task, and it ends when the limiter does")]
-        tokio::spawn(keep(client, Arc::downgrade(&link)));
-        Ok(Self { link, script: script() })
+        tokio::spawn(keep(client, Arc::downgrade(&link), patience));
+        Ok(Self { link, script: script(), patience })
     }
 
     pub fn is_up(&self) -> bool {
@@ -91,7 +91,7 @@ impl Redis {
 
     /// `None` if there is no answer in time.
     pub async fn step(&self, key: &Key, quota: Quota, step: Step) -> Option<Counted> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + self.patience;
         let mut watched = self.link.subscribe();
         let settled = watched.wait_for(|link| !matches!(link, Link::Starting));
         let settled = tokio::time::timeout_at(deadline, settled).await;
@@ -158,12 +158,12 @@ const fn word(step: Step) -> &'static str {
 }
 
 /// Connects, waits until somebody finds that it is lost, and begins anew. Redis being away is logged once a minute.
-async fn keep(client: Client, link: std::sync::Weak<watch::Sender<Link>>) {
+async fn keep(client: Client, link: std::sync::Weak<watch::Sender<Link>>, patience: Duration) {
     let mut number = 0;
     let mut last_said: Option<Instant> = None;
     let mut told = false;
     loop {
-        let tried = connect(&client).await;
+        let tried = connect(&client, patience).await;
         let Some(sender) = link.upgrade() else { return };
         match tried {
             Ok(connection) => {
@@ -201,7 +201,7 @@ fn say(last_said: &mut Option<Instant>, why: &str) -> bool {
 }
 
 /// A connection over which the script is known and the server has answered quickly.
-async fn connect(client: &Client) -> RedisResult<MultiplexedConnection> {
+async fn connect(client: &Client, patience: Duration) -> RedisResult<MultiplexedConnection> {
     let slow = |_| redis::RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
@@ -209,7 +209,7 @@ async fn connect(client: &Client) -> RedisResult<MultiplexedConnection> {
     let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     timeout(CONNECT, script().load_async(&mut connection)).await.map_err(slow)??;
     let ping = redis::cmd("PING");
-    timeout(PATIENCE, ping.query_async::<()>(&mut connection)).await.map_err(slow)??;
+    timeout(patience, ping.query_async::<()>(&mut connection)).await.map_err(slow)??;
     Ok(connection)
 }
 
