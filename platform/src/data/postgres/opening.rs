@@ -76,8 +76,9 @@ impl Opener {
         let (begun, became, row) = join!(OptionFuture::from(begin), role, OptionFuture::from(question));
         // the first that has failed is why the others did
         let became = begun.transpose().and(became).map_err(|e| failed(&conn, e))?;
+        // a row says that all conditions were looked at
         if became != 1 {
-            return Err(Error::internal("a transaction's role was not set")); // a row says that all conditions were looked at
+            return Err(Error::internal("a transaction's role was not set"));
         }
         let row = row.transpose().map_err(|e| failed(&conn, e))?;
         match (&opening.gate, row) {

@@ -1,7 +1,8 @@
 //! Counting in Redis, for all nodes together.
 //!
-//! A request waits at most 50 ms for it (`LimitSettings::redis_patience`). After the first failure requests do not wait at all: a task of its own tries
-//! every second whether Redis is back, and until then there is no answer, and the node counts in its memory.
+//! A request waits at most 50 ms for it (`LimitSettings::redis_patience`). After the first failure requests do not wait at
+//! all: a task of its own tries every second whether Redis is back, and until then there is no answer, and the node counts
+//! in its memory.
 use super::{Counted, Key, Quota, Step};
 use crate::{
     data::is_loopback,
